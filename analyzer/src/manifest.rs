@@ -1,0 +1,44 @@
+//! What the daemon hands a worker: facts of the record and numbers of open files.
+//!
+//! The worker (`aground-analyzer worker`) reads one [`Manifest`] as JSON from standard input and
+//! writes one [`crate::report::Report`] as JSON to standard output. Files come as open,
+//! read-only file descriptors; the worker opens nothing itself.
+
+use crate::report::ProcessFacts;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The worker's task.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Descriptor of the core: an ELF core, plain or as seekable zstd; `None` when no memory was kept.
+    pub core_fd: Option<i32>,
+    /// What is known without the core. Facts in the core win where both speak.
+    pub process: ProcessFacts,
+    /// Crashed thread's id in the initial namespace, when the kernel said it.
+    pub crashed_tid: Option<i32>,
+    /// Thread names by thread id (as the core numbers threads).
+    #[serde(default)]
+    pub thread_names: BTreeMap<i32, String>,
+    /// The ELF files that were taken from the process.
+    #[serde(default)]
+    pub modules: Vec<ModuleFile>,
+    /// Whether the core is known to be cut.
+    #[serde(default)]
+    pub truncated: bool,
+}
+
+/// An ELF file taken from the process.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModuleFile {
+    /// Path as the process saw it.
+    pub path: String,
+    /// Lowest mapped address.
+    pub base: u64,
+    /// First address after the last mapping.
+    pub end: u64,
+    /// Build ID of the file, lowercase hexadecimal.
+    pub build_id: Option<String>,
+    /// Descriptor of the file; `None` when it could not be taken.
+    pub fd: Option<i32>,
+}

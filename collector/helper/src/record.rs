@@ -1,0 +1,275 @@
+//! What was known at the time of death, frozen: `record.json`.
+//!
+//! The helper writes the record once before it reads memory (so that a crash can no longer be
+//! lost) and once more when the capture has ended. All texts come from hostile bytes through
+//! [`crate::text::escape_bytes`]: valid UTF-8, bounded, nothing else promised.
+
+use crate::id::DumpId;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The version of this file's format. Readers accept unknown fields and older versions.
+pub const RECORD_SCHEMA: u32 = 1;
+
+/// Everything known about one crash without reading its memory.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// [`RECORD_SCHEMA`] of the writer.
+    pub schema: u32,
+    /// The dump's name.
+    pub id: DumpId,
+    /// When the helper started, milliseconds since the epoch.
+    pub captured_at_ms: i64,
+    /// The signal that killed the process.
+    pub signal: Signal,
+    /// What the kernel said in its arguments.
+    pub kernel: KernelFacts,
+    /// The process as /proc showed it.
+    pub process: Process,
+    /// The container it ran in; `None` for a process of the host.
+    #[serde(default)]
+    pub container: Option<Container>,
+    /// The systemd unit (or other cgroup leaf) for processes that ran in no container.
+    #[serde(default)]
+    pub unit: Option<String>,
+    /// The machine.
+    pub host: Host,
+    /// How the memory was taken, and what was not kept.
+    pub capture: Capture,
+    /// The ELF files the process had mapped.
+    #[serde(default)]
+    pub modules: Vec<Module>,
+    /// What could not be learned and why, a sentence each.
+    #[serde(default)]
+    pub problems: Vec<String>,
+}
+
+/// A signal by number and name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Signal {
+    /// The number, as the kernel numbers it on this machine.
+    pub number: i32,
+    /// The name, such as `SIGSEGV`; `SIG<number>` for one without a name.
+    pub name: String,
+}
+
+/// The expanded `core_pattern` arguments (fs/coredump.c, `format_corename`).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct KernelFacts {
+    /// Process id in the initial namespace (`%P`).
+    pub pid: i32,
+    /// The crashing thread's id in the initial namespace (`%I`).
+    pub tid: Option<i32>,
+    /// The crashing thread's id in its own namespace (`%i`).
+    pub namespace_tid: Option<i32>,
+    /// Real user id in the initial user namespace (`%u`).
+    pub uid: Option<u32>,
+    /// Real group id in the initial user namespace (`%g`).
+    pub gid: Option<u32>,
+    /// `PR_GET_DUMPABLE` at death (`%d`): 0 no, 1 by its owner, 2 by root only.
+    pub dumpable: Option<u32>,
+    /// Soft limit `RLIMIT_CORE` in bytes (`%c`).
+    pub core_limit: Option<u64>,
+    /// Time of death, seconds since the epoch (`%t`).
+    pub time: Option<i64>,
+    /// Whether the kernel handed us a pidfd (`%F`), so that the pid cannot be another's.
+    pub pidfd: bool,
+}
+
+/// The process as /proc showed it while the kernel held it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Process {
+    /// Process id in the initial namespace.
+    pub pid: i32,
+    /// Process id in its innermost namespace.
+    pub namespace_pid: Option<i32>,
+    /// Parent's process id in the initial namespace.
+    pub parent_pid: Option<i32>,
+    /// Name of the process (`comm`, at most 15 bytes).
+    pub name: String,
+    /// Path of the executable as seen from inside the container.
+    pub executable: Option<String>,
+    /// The command line.
+    #[serde(default)]
+    pub args: Vec<String>,
+    /// Working directory as seen from inside.
+    pub cwd: Option<String>,
+    /// Environment, values of names that look like secrets replaced by `[redacted]`.
+    #[serde(default)]
+    pub environment: Vec<String>,
+    /// Real, effective, saved and filesystem user ids in the initial namespace.
+    pub uids: Option<[u32; 4]>,
+    /// The same for groups.
+    pub gids: Option<[u32; 4]>,
+    /// When the process started, milliseconds since the epoch.
+    pub started_at_ms: Option<i64>,
+    /// Number of threads.
+    pub threads: Option<u64>,
+    /// Resident set at death, bytes.
+    pub resident_bytes: Option<u64>,
+    /// Address space size at death, bytes.
+    pub virtual_bytes: Option<u64>,
+    /// Thread names by thread id in the initial namespace.
+    #[serde(default)]
+    pub thread_names: BTreeMap<i32, String>,
+    /// Lines of /proc/P/limits that differ from nothing: name, soft, hard, unit.
+    #[serde(default)]
+    pub limits: Vec<Limit>,
+    /// Lines of /proc/P/cgroup as they stood.
+    #[serde(default)]
+    pub cgroup: Vec<String>,
+    /// Open files: descriptor number and what it points at; at most 1,024.
+    #[serde(default)]
+    pub open_files: Vec<(i32, String)>,
+    /// Whether the program was started with raised privileges (`AT_SECURE` in its auxiliary vector).
+    pub secure: Option<bool>,
+}
+
+/// One resource limit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limit {
+    /// Name as in /proc/P/limits, such as `Max open files`.
+    pub name: String,
+    /// Soft limit, `unlimited` or a number.
+    pub soft: String,
+    /// Hard limit.
+    pub hard: String,
+}
+
+/// The container a process ran in, and how we know.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Container {
+    /// `docker`, `podman`, `containerd`, `cri-o`, `lxc`, `systemd-nspawn` or `unknown`.
+    pub runtime: String,
+    /// Full id, for most runtimes 64 hexadecimal digits.
+    pub id: String,
+    /// Name without a leading slash.
+    pub name: Option<String>,
+    /// Image reference as given to the runtime, such as `app:1.42`.
+    pub image: Option<String>,
+    /// Image id (`sha256:…` of its configuration).
+    pub image_id: Option<String>,
+    /// Repository digests (`app@sha256:…`); empty for images that were never pushed or pulled.
+    #[serde(default)]
+    pub image_digests: Vec<String>,
+    /// Labels of image and container.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// Hostname inside.
+    pub hostname: Option<String>,
+    /// When the container started, RFC 3339 as the runtime wrote it.
+    pub started_at: Option<String>,
+    /// How often the runtime has restarted it.
+    pub restart_count: Option<u64>,
+    /// Memory limit in bytes; `None` when unlimited or unknown.
+    pub memory_limit: Option<u64>,
+    /// Kubernetes pod UID, when the cgroup names one.
+    pub pod_uid: Option<String>,
+    /// Where the identity came from.
+    pub source: IdentitySource,
+    /// Containers claimed further in (docker in docker): not confirmed by the host.
+    #[serde(default)]
+    pub chain: Vec<ClaimedContainer>,
+}
+
+/// How we know which container it was.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum IdentitySource {
+    /// The cgroup names it and the runtime's files on the host's disk confirm it.
+    CgroupAndDisk,
+    /// Only the cgroup names it.
+    #[default]
+    Cgroup,
+}
+
+/// A container named below the trusted one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClaimedContainer {
+    /// The runtime its cgroup name suggests.
+    pub runtime: String,
+    /// The id its cgroup name gives.
+    pub id: String,
+}
+
+/// The machine the crash happened on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Host {
+    /// Hostname in the initial namespace.
+    pub hostname: String,
+    /// `/etc/machine-id`.
+    pub machine_id: Option<String>,
+    /// `/proc/sys/kernel/random/boot_id`.
+    pub boot_id: Option<String>,
+    /// Kernel release.
+    pub kernel: String,
+    /// Machine architecture as `uname -m` gives it.
+    pub arch: String,
+    /// Version of the helper.
+    pub aground: String,
+}
+
+/// How memory was taken.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Capture {
+    /// What the record's reader may count on.
+    pub state: CaptureState,
+    /// What was kept of memory.
+    pub kept: Kept,
+    /// Why that and not more, a sentence; `None` when everything was kept.
+    pub reason: Option<String>,
+    /// How long the kernel held the process for us, microseconds; `None` until released.
+    pub hold_us: Option<u64>,
+    /// Size the core's program headers announce, bytes.
+    pub core_size: Option<u64>,
+    /// Bytes of core that arrived.
+    pub bytes_seen: u64,
+    /// Bytes of core kept, before compression.
+    pub bytes_kept: u64,
+    /// Bytes on disk after compression.
+    pub bytes_stored: u64,
+    /// Whether fewer bytes arrived than the headers announce.
+    pub truncated: bool,
+}
+
+/// How far the capture came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CaptureState {
+    /// The helper was still at work when this was written; in a dump taken in by the daemon it
+    /// means that the helper was killed.
+    Interrupted,
+    /// The helper finished.
+    Complete,
+}
+
+/// What was kept of the process's memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kept {
+    /// The whole core stream.
+    Full,
+    /// A beginning of the core stream.
+    Partial,
+    /// No memory.
+    None,
+}
+
+/// An ELF file the process had mapped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Module {
+    /// Path as seen from inside the container, as /proc/P/maps or the core gives it.
+    pub path: String,
+    /// Lowest mapped address.
+    pub base: u64,
+    /// First address after the last mapping.
+    pub end: u64,
+    /// GNU build ID in lowercase hexadecimal, from the file.
+    pub build_id: Option<String>,
+    /// SHA-256 of the file, lowercase hexadecimal; its name in the module store.
+    pub sha256: Option<String>,
+    /// File size in bytes.
+    pub size: Option<u64>,
+    /// Why the file could not be taken; `None` when it was.
+    pub missing: Option<String>,
+}

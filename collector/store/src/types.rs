@@ -1,0 +1,195 @@
+//! What the store hands out: rows as people see them.
+
+use aground_analyzer::report::Report;
+use aground_helper::id::DumpId;
+use aground_helper::record::Record;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// One crash in a list.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DumpSummary {
+    /// The dump's id.
+    pub id: DumpId,
+    /// When the process died, milliseconds since the epoch.
+    pub crashed_at_ms: i64,
+    /// Hostname of the machine.
+    pub host: String,
+    /// Signal name.
+    pub signal: String,
+    /// Process id in the initial namespace.
+    pub pid: i32,
+    /// Process name (`comm`).
+    pub name: String,
+    /// Executable path inside the container.
+    pub executable: Option<String>,
+    /// Command line, arguments joined by spaces.
+    pub command: String,
+    /// The container, when it ran in one.
+    pub container: Option<ContainerSummary>,
+    /// systemd unit, for processes of the host.
+    pub unit: Option<String>,
+    /// The group's id, once analysed.
+    pub group: Option<String>,
+    /// Cause in one line, once analysed.
+    pub title: Option<String>,
+    /// Cause kind, once analysed.
+    pub cause: Option<String>,
+    /// Topmost frame that counts: function, or module+offset.
+    pub location: Option<String>,
+    /// Where the dump stands.
+    pub status: DumpStatus,
+    /// What was kept of the memory: `full`, `partial` or `none`.
+    pub kept: String,
+    /// Whether the core arrived cut.
+    pub truncated: bool,
+    /// Size of the core before compression, bytes.
+    pub core_bytes: u64,
+    /// Bytes on disk of core, log and report (modules are shared and not counted).
+    pub stored_bytes: u64,
+    /// How long the kernel held the process, microseconds.
+    pub hold_us: Option<u64>,
+    /// Why analysis failed, when it did.
+    pub analysis_error: Option<String>,
+}
+
+/// The container of a [`DumpSummary`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContainerSummary {
+    /// Runtime name.
+    pub runtime: String,
+    /// Full id.
+    pub id: String,
+    /// Name.
+    pub name: Option<String>,
+    /// Image reference.
+    pub image: Option<String>,
+    /// Image id.
+    pub image_id: Option<String>,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// Where a dump stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DumpStatus {
+    /// Waits for analysis.
+    Pending,
+    /// Is being analysed.
+    Analyzing,
+    /// Has a report.
+    Analyzed,
+    /// Analysis failed; the record is all there is.
+    Failed,
+}
+
+impl DumpStatus {
+    /// The word used in JSON and in the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            DumpStatus::Pending => "pending",
+            DumpStatus::Analyzing => "analyzing",
+            DumpStatus::Analyzed => "analyzed",
+            DumpStatus::Failed => "failed",
+        }
+    }
+}
+
+/// One crash whole.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Dump {
+    /// The row.
+    pub summary: DumpSummary,
+    /// What was known at death.
+    pub record: Record,
+    /// What analysis concluded, once it has.
+    pub report: Option<Report>,
+    /// Tail of the container's log, lossily decoded.
+    pub log_tail: Option<String>,
+}
+
+/// Crashes with the same cause.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GroupSummary {
+    /// Group id: 16 lowercase hexadecimal digits (the head of the signature's hash).
+    pub id: String,
+    /// Readable signature: `parse_header | handle_request`.
+    pub title: String,
+    /// Cause in one line, of the newest crash.
+    pub cause_title: String,
+    /// Cause kind.
+    pub cause: String,
+    /// Signal name.
+    pub signal: String,
+    /// Number of crashes.
+    pub count: u64,
+    /// First crash, milliseconds since the epoch.
+    pub first_seen_ms: i64,
+    /// Newest crash.
+    pub last_seen_ms: i64,
+    /// Distinct images (references), most frequent first, at most 20.
+    pub images: Vec<Count>,
+    /// Distinct container names, most frequent first, at most 20.
+    pub containers: Vec<Count>,
+    /// Distinct hosts.
+    pub hosts: Vec<Count>,
+    /// Distinct executables.
+    pub executables: Vec<Count>,
+    /// Crashes per bucket over the window asked for, oldest first (for sparklines).
+    pub histogram: Vec<u64>,
+    /// Newest dump of the group.
+    pub latest: DumpId,
+}
+
+/// A value and how often it occurs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Count {
+    /// The value.
+    pub value: String,
+    /// Occurrences.
+    pub count: u64,
+}
+
+/// A page of a list.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Page<T> {
+    /// The items.
+    pub items: Vec<T>,
+    /// Hand this back to get the next page; `None` on the last.
+    pub next_cursor: Option<String>,
+}
+
+/// Which page.
+#[derive(Clone, Debug, Default)]
+pub struct PageRequest {
+    /// At most so many items; 0 means the default (100), more than 1,000 is 1,000.
+    pub limit: usize,
+    /// From the previous page.
+    pub cursor: Option<String>,
+}
+
+/// What the store holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoreStatus {
+    /// Dumps.
+    pub dumps: u64,
+    /// Groups.
+    pub groups: u64,
+    /// Dumps that wait for analysis or are in it.
+    pub pending: u64,
+    /// Dumps whose analysis failed.
+    pub failed: u64,
+    /// Oldest waiting job's age, milliseconds.
+    pub oldest_pending_ms: Option<u64>,
+    /// Bytes of cores on disk.
+    pub core_bytes: u64,
+    /// Bytes of modules on disk.
+    pub module_bytes: u64,
+    /// Modules.
+    pub modules: u64,
+    /// Bytes of the database.
+    pub database_bytes: u64,
+    /// Bytes free on the file system of the state directory.
+    pub free_bytes: u64,
+}
