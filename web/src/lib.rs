@@ -1,1 +1,67 @@
-//! Placeholder.
+//! What people touch: the API, the pages, the client and the command line.
+//!
+//! This page holds every route of the service. Handlers live in [`api`], one file per resource.
+
+pub mod api;
+pub mod cli;
+pub mod guard;
+pub mod problem;
+pub mod serve;
+
+use aground_daemon::Daemon;
+use axum::Router;
+use axum::middleware::from_fn;
+use axum::routing::{get, post};
+use tokio_util::sync::CancellationToken;
+
+/// What every handler may reach.
+#[derive(Clone)]
+pub struct App {
+    /// The running service.
+    pub daemon: Daemon,
+    /// Cancelled when the service stops, so that endless answers (event streams) end.
+    pub stopping: CancellationToken,
+}
+
+impl App {
+    /// The state for a running service.
+    pub fn new(daemon: Daemon) -> Self {
+        Self {
+            daemon,
+            stopping: CancellationToken::new(),
+        }
+    }
+}
+
+/// All routes, behind the guards that hold for every one of them.
+pub fn router(app: App) -> Router {
+    use api::{cores, dumps, events, groups, health, modules, status};
+    Router::new()
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .route("/api/v1/status", get(status::status))
+        .route("/api/v1/events", get(events::events))
+        .route("/api/v1/dumps", get(dumps::list))
+        .route(
+            "/api/v1/dumps/{ref}",
+            get(dumps::show).delete(dumps::remove),
+        )
+        .route("/api/v1/dumps/{ref}/record", get(dumps::record))
+        .route("/api/v1/dumps/{ref}/report", get(dumps::report))
+        .route("/api/v1/dumps/{ref}/log", get(dumps::log))
+        .route("/api/v1/dumps/{ref}/analyze", post(dumps::analyze))
+        .route("/api/v1/dumps/{ref}/core", get(cores::download))
+        .route(
+            "/api/v1/dumps/{ref}/modules/{sha256}",
+            get(modules::download),
+        )
+        .route("/api/v1/groups", get(groups::list))
+        .route("/api/v1/groups/{ref}", get(groups::show))
+        .route("/api/v1/groups/{ref}/dumps", get(groups::dumps))
+        .route("/api/v1/groups/{ref}/explain", get(groups::explain))
+        .fallback(health::no_such_page)
+        .method_not_allowed_fallback(health::no_such_method)
+        .layer(from_fn(guard::refuse_cross_site_changes))
+        .layer(from_fn(guard::harden_responses))
+        .with_state(app)
+}

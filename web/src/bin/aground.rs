@@ -1,2 +1,7 @@
-//! Placeholder.
-fn main() {}
+//! The `aground` program.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    aground_web::cli::run()
+}

@@ -1,0 +1,153 @@
+//! Streams a core: decompressed on the fly, or as stored.
+
+use super::parameters::{Parameters, Path};
+use super::{attachment, blocking, resolve_dump};
+use crate::App;
+use crate::problem::Problem;
+use aground_helper::record::{Capture, CaptureState};
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use bytes::{Bytes, BytesMut};
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::io::ReaderStream;
+
+/// Bytes per piece of the answer: large enough to keep the decompressor busy.
+const CHUNK: usize = 256 * 1024;
+
+/// `GET /api/v1/dumps/{ref}/core`: the ELF core; with `?format=zst` the stored file (seekable
+/// zstd, which any zstd reads).
+pub async fn download(
+    State(app): State<App>,
+    Path(reference): Path<String>,
+    parameters: Parameters,
+) -> Result<Response, Problem> {
+    parameters.only(&["format"])?;
+    let id = resolve_dump(&app, reference).await?;
+    let wanted = id.clone();
+    let dump = blocking(&app, move |store| store.dump(&wanted)).await?;
+    let wanted = id.clone();
+    let file = blocking(&app, move |store| store.core(&wanted)).await?;
+    let file = file.ok_or_else(|| no_core(&dump.record.capture))?;
+
+    match parameters.get("format") {
+        None | Some("" | "elf") => {
+            let size = known_size(&dump.record.capture);
+            let body = Body::from_stream(decompressed(file, size.is_none()));
+            Ok(answer(size, &format!("core.{}", id.short()), body))
+        }
+        Some("zst") => {
+            let size = file.metadata()?.len();
+            let body = Body::from_stream(ReaderStream::new(tokio::fs::File::from_std(file)));
+            Ok(answer(
+                Some(size),
+                &format!("core.{}.zst", id.short()),
+                body,
+            ))
+        }
+        Some(other) => Err(Problem::bad_parameter(format!(
+            "format=\"{other}\": there are elf, zst"
+        ))),
+    }
+}
+
+fn no_core(capture: &Capture) -> Problem {
+    let reason = capture
+        .reason
+        .as_deref()
+        .unwrap_or("the record does not say why");
+    Problem::not_found(format!("no memory was kept of this crash: {reason}"))
+}
+
+/// The size of the core before compression; unknown when the helper was killed while it wrote.
+fn known_size(capture: &Capture) -> Option<u64> {
+    (capture.state == CaptureState::Complete && capture.bytes_kept > 0)
+        .then_some(capture.bytes_kept)
+}
+
+fn answer(size: Option<u64>, name: &str, body: Body) -> Response {
+    let mut response = body.into_response();
+    let headers = response.headers_mut();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/octet-stream"),
+    );
+    headers.insert(header::CONTENT_DISPOSITION, attachment(name));
+    if let Some(size) = size {
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(size));
+    }
+    response
+}
+
+/// The file's frames, decompressed one piece ahead of the client.
+///
+/// A core whose writer was killed (`cut`) may stop inside a frame: what could be decompressed is
+/// the core then. Anywhere else that is an error, and breaks the answer off.
+fn decompressed(file: File, cut: bool) -> ReceiverStream<io::Result<Bytes>> {
+    let (sender, receiver) = mpsc::channel(2);
+    tokio::task::spawn_blocking(move || {
+        if let Err(error) = send_decompressed(file, cut, &sender) {
+            tracing::error!(%error, "cannot decompress a core");
+            let _ = sender.blocking_send(Err(error));
+        }
+    });
+    ReceiverStream::new(receiver)
+}
+
+fn send_decompressed(
+    file: File,
+    cut: bool,
+    sender: &mpsc::Sender<io::Result<Bytes>>,
+) -> io::Result<()> {
+    let mut decoder = zstd::stream::read::Decoder::new(BufReader::with_capacity(CHUNK, file))?;
+    loop {
+        let mut piece = BytesMut::zeroed(CHUNK);
+        let length = match decoder.read(&mut piece) {
+            Ok(length) => length,
+            Err(error) if cut && error.kind() == io::ErrorKind::UnexpectedEof => 0,
+            Err(error) => return Err(error),
+        };
+        piece.truncate(length);
+        // A closed channel means that the client went away: nobody to tell.
+        if length == 0 || sender.blocking_send(Ok(piece.freeze())).is_err() {
+            return Ok(());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use futures_util::StreamExt;
+    use std::io::{Seek, Write};
+
+    /// Two frames and a skippable one, as the seekable format has them, cut to `length` bytes.
+    async fn read_cut(cut: bool, missing: usize) -> Result<Vec<u8>, io::ErrorKind> {
+        let mut stored = zstd::encode_all(&vec![b'a'; 300_000][..], 1).unwrap();
+        stored.extend(zstd::encode_all(&vec![b'b'; 10][..], 1).unwrap());
+        stored.extend([0x5e, 0x2a, 0x4d, 0x18, 4, 0, 0, 0, 1, 2, 3, 4]);
+        stored.truncate(stored.len() - missing);
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&stored).unwrap();
+        file.rewind().unwrap();
+        let mut core = Vec::new();
+        let mut pieces = decompressed(file, cut);
+        while let Some(piece) = pieces.next().await {
+            core.extend(piece.map_err(|e| e.kind())?);
+        }
+        Ok(core)
+    }
+
+    #[tokio::test]
+    async fn frames_are_joined_and_a_cut_core_gives_what_it_has() {
+        assert_eq!(read_cut(false, 0).await.unwrap().len(), 300_010);
+        // The last frame holds its ten bytes raw; six of them are still there.
+        assert_eq!(read_cut(true, 16).await.unwrap().len(), 300_006);
+        assert_eq!(read_cut(false, 16).await, Err(io::ErrorKind::UnexpectedEof));
+    }
+}

@@ -1,0 +1,65 @@
+//! `aground serve`: takes dumps in, has them analysed, serves API and pages.
+
+use aground_daemon::Config;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use tracing_subscriber::EnvFilter;
+
+/// Run the service: take crashes in, analyse them, serve API and pages
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Configuration file
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// State directory
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+    /// Runtime directory: holds api.sock
+    #[arg(long, value_name = "DIR")]
+    runtime_dir: Option<PathBuf>,
+    /// Address of API and pages, loopback only
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+}
+
+/// Runs until SIGTERM or SIGINT.
+pub fn run(arguments: Arguments) -> anyhow::Result<()> {
+    log_to_stderr();
+    let config = configure(arguments)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(crate::serve::serve(config))?;
+    // A worker thread stuck in a system call must not hold the process.
+    runtime.shutdown_background();
+    Ok(())
+}
+
+#[allow(clippy::unnecessary_wraps)] // until Config::load is there
+fn configure(arguments: Arguments) -> anyhow::Result<Config> {
+    let mut config = Config::default();
+    let _ = arguments.config;
+    if let Some(directory) = arguments.state_dir {
+        config.state_dir = directory;
+    }
+    if let Some(directory) = arguments.runtime_dir {
+        config.runtime_dir = directory;
+    }
+    if let Some(address) = arguments.listen {
+        config.listen = address;
+    }
+    Ok(config)
+}
+
+/// `RUST_LOG` as usual; colours only on a terminal.
+fn log_to_stderr() {
+    use std::io::IsTerminal;
+    let plain = !std::io::stderr().is_terminal()
+        || std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(!plain)
+        .with_writer(std::io::stderr)
+        .init();
+}

@@ -1,0 +1,187 @@
+//! The one error type of the HTTP side: RFC 9457 problems.
+//!
+//! What the client reads and what the log keeps are different fields: a client never sees paths
+//! of the server or the text of a failed system call.
+
+use aground_store::{QueryError, ResolveError, StoreError};
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use std::error::Error;
+use std::fmt::Write;
+
+/// Why a request was not answered.
+#[derive(Debug)]
+pub struct Problem {
+    status: StatusCode,
+    body: Box<ProblemBody>,
+    /// For the operator; never sent.
+    log: Option<String>,
+}
+
+/// What the client reads, as `application/problem+json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProblemBody {
+    /// Always `about:blank`: the status says what kind of problem it is (RFC 9457, 4.2.1).
+    #[serde(rename = "type", default)]
+    pub kind: String,
+    /// The status in words.
+    #[serde(default)]
+    pub title: String,
+    /// The status.
+    #[serde(default)]
+    pub status: u16,
+    /// What is wrong, in one sentence.
+    #[serde(default)]
+    pub detail: String,
+    /// A word for programs: `not-found`, `ambiguous`, `bad-query`, `bad-parameter`, …
+    #[serde(default)]
+    pub code: String,
+    /// The ids an ambiguous reference may mean.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub candidates: Vec<String>,
+}
+
+impl Problem {
+    /// A problem with a word for programs and a sentence for people.
+    pub fn new(status: StatusCode, code: &str, detail: impl Into<String>) -> Self {
+        let body = ProblemBody {
+            kind: "about:blank".to_owned(),
+            title: status.canonical_reason().unwrap_or("Error").to_owned(),
+            status: status.as_u16(),
+            detail: detail.into(),
+            code: code.to_owned(),
+            candidates: Vec::new(),
+        };
+        Self {
+            status,
+            body: Box::new(body),
+            log: None,
+        }
+    }
+
+    /// Something the client asked for is not there.
+    pub fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not-found", detail)
+    }
+
+    /// A parameter of the request is wrong.
+    pub fn bad_parameter(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "bad-parameter", detail)
+    }
+
+    /// The service failed; the client learns no more than that.
+    pub fn internal(error: &(dyn Error + 'static)) -> Self {
+        Self {
+            log: Some(chain(error)),
+            ..Self::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "internal",
+                "the service failed; its log says why",
+            )
+        }
+    }
+
+    /// The same problem under another status.
+    #[must_use]
+    pub fn with_status(mut self, status: StatusCode) -> Self {
+        self.status = status;
+        self.body.status = status.as_u16();
+        status
+            .canonical_reason()
+            .unwrap_or("Error")
+            .clone_into(&mut self.body.title);
+        self
+    }
+
+    /// The HTTP status.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The sentence the client reads.
+    pub fn detail(&self) -> &str {
+        &self.body.detail
+    }
+}
+
+/// An error and its causes in one line.
+pub fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        // Writing to a String cannot fail.
+        let _ = write!(text, ": {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        if let Some(log) = &self.log {
+            tracing::error!(status = self.status.as_u16(), error = %log, "request failed");
+        }
+        let text = serde_json::to_string(&self.body).unwrap_or_default();
+        let kind = [(header::CONTENT_TYPE, "application/problem+json")];
+        (self.status, kind, text).into_response()
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::NotFound(what) => Self::not_found(format!("no such {what}")),
+            StoreError::BadCursor => Self::bad_parameter(StoreError::BadCursor.to_string()),
+            // Whatever else the store reports is the operator's business, not the client's.
+            #[allow(clippy::match_wildcard_for_single_variants)]
+            other => Self::internal(&other),
+        }
+    }
+}
+
+impl From<ResolveError> for Problem {
+    fn from(error: ResolveError) -> Self {
+        let detail = error.to_string();
+        match error {
+            ResolveError::NotFound { .. } => Self::not_found(detail),
+            ResolveError::Ambiguous { candidates, .. } => {
+                let mut problem = Self::new(StatusCode::CONFLICT, "ambiguous", detail);
+                problem.body.candidates = candidates;
+                problem
+            }
+            ResolveError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<QueryError> for Problem {
+    fn from(error: QueryError) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "bad-query", error.message)
+    }
+}
+
+impl From<PathRejection> for Problem {
+    fn from(rejection: PathRejection) -> Self {
+        Self::bad_parameter(rejection.body_text())
+    }
+}
+
+impl From<QueryRejection> for Problem {
+    fn from(rejection: QueryRejection) -> Self {
+        Self::bad_parameter(rejection.body_text())
+    }
+}
+
+impl From<tokio::task::JoinError> for Problem {
+    fn from(error: tokio::task::JoinError) -> Self {
+        Self::internal(&error)
+    }
+}
+
+impl From<std::io::Error> for Problem {
+    fn from(error: std::io::Error) -> Self {
+        Self::internal(&error)
+    }
+}

@@ -1,0 +1,216 @@
+//! Runs the service: the daemon, and the router on TCP and on a unix socket.
+//!
+//! One process per state directory (the store's lock) and per socket. Whatever cannot work is
+//! refused before anything starts.
+
+use crate::{App, guard, router};
+use aground_daemon::{Config, Daemon, DaemonError};
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use std::fs::Permissions;
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::net::{TcpListener, UnixListener};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// The socket's file name, below the runtime directory.
+pub const SOCKET: &str = "api.sock";
+
+/// Owner and group may talk to the service.
+const SOCKET_MODE: u32 = 0o660;
+
+/// How long open answers (downloads) may hold up the end of the service.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Why the service could not run.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// Everyone who reaches the port would read memory of crashed processes.
+    #[error(
+        "refusing to listen on {0}: anything wider than loopback needs access tokens, which this \
+         version does not have; listen on 127.0.0.1 and put a proxy with a password in front"
+    )]
+    NotLoopback(SocketAddr),
+    /// Another service answers on the socket.
+    #[error("another aground daemon answers on {0}")]
+    Running(PathBuf),
+    /// Something else than a socket is where ours must be.
+    #[error("{0} is in the way: it is no socket")]
+    InTheWay(PathBuf),
+    /// The port cannot be had.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// TCP address or socket path.
+        address: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The runtime directory cannot be made.
+    #[error("cannot make {path}")]
+    RuntimeDirectory {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The daemon could not start.
+    #[error(transparent)]
+    Daemon(#[from] DaemonError),
+    /// Signals cannot be received, or accepting failed.
+    #[error("cannot serve")]
+    Io(#[from] io::Error),
+}
+
+/// Serves until SIGTERM or SIGINT.
+pub async fn serve(config: Config) -> Result<(), ServeError> {
+    if !config.listen.ip().is_loopback() {
+        return Err(ServeError::NotLoopback(config.listen));
+    }
+    let (mut terminate, mut interrupt) = (
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::interrupt())?,
+    );
+    let socket = config.runtime_dir.join(SOCKET);
+    make_room(&socket)?;
+    let tcp = listen_tcp(config.listen).await?;
+    let address = tcp.local_addr()?;
+
+    let daemon = Daemon::start(config).await?;
+    let unix = match listen_unix(&socket) {
+        Ok(listener) => listener,
+        Err(error) => {
+            daemon.shutdown().await;
+            return Err(error);
+        }
+    };
+    let app = App::new(daemon.clone());
+    let stopping = app.stopping.clone();
+    tracing::info!(url = %format_args!("http://{address}/"), socket = %socket.display(), "listening");
+    let servers = tokio::spawn(run_servers(tcp, unix, router(app), stopping.clone()));
+
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("stopping");
+    stopping.cancel();
+    if tokio::time::timeout(GRACE, servers).await.is_err() {
+        tracing::warn!("open connections were cut");
+    }
+    daemon.shutdown().await;
+    remove_socket(&socket);
+    tracing::info!("stopped");
+    Ok(())
+}
+
+async fn run_servers(
+    tcp: TcpListener,
+    unix: UnixListener,
+    router: Router,
+    stopping: CancellationToken,
+) {
+    let guarded = match tcp.local_addr() {
+        Ok(listen) => router
+            .clone()
+            .layer(from_fn_with_state(listen, guard::refuse_foreign_hosts)),
+        Err(_) => Router::new(),
+    };
+    let tcp = axum::serve(tcp, guarded).with_graceful_shutdown(stopping.clone().cancelled_owned());
+    let unix = axum::serve(unix, router).with_graceful_shutdown(stopping.cancelled_owned());
+    let (tcp, unix) = tokio::join!(tcp, unix);
+    for error in [tcp.err(), unix.err()].into_iter().flatten() {
+        tracing::error!(%error, "serving ended");
+    }
+}
+
+async fn listen_tcp(address: SocketAddr) -> Result<TcpListener, ServeError> {
+    let error = |source| ServeError::Listen {
+        address: address.to_string(),
+        source,
+    };
+    TcpListener::bind(address).await.map_err(error)
+}
+
+/// Makes the runtime directory and sees to it that nothing lives where the socket goes.
+fn make_room(socket: &Path) -> Result<(), ServeError> {
+    if let Some(directory) = socket.parent() {
+        std::fs::create_dir_all(directory).map_err(|source| ServeError::RuntimeDirectory {
+            path: directory.to_owned(),
+            source,
+        })?;
+    }
+    match std::fs::symlink_metadata(socket) {
+        Ok(found) if !found.file_type().is_socket() => Err(ServeError::InTheWay(socket.to_owned())),
+        Ok(_) if StdUnixStream::connect(socket).is_ok() => {
+            Err(ServeError::Running(socket.to_owned()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Binds the socket, over a dead one when there is one.
+///
+/// Between bind and chmod the umask rules, and that lets nobody but the owner write (connect).
+fn listen_unix(socket: &Path) -> Result<UnixListener, ServeError> {
+    make_room(socket)?;
+    remove_socket(socket);
+    let listener = UnixListener::bind(socket).and_then(|listener| {
+        std::fs::set_permissions(socket, Permissions::from_mode(SOCKET_MODE))?;
+        Ok(listener)
+    });
+    listener.map_err(|source| ServeError::Listen {
+        address: socket.display().to_string(),
+        source,
+    })
+}
+
+fn remove_socket(socket: &Path) {
+    if let Err(error) = std::fs::remove_file(socket)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        tracing::warn!(%error, socket = %socket.display(), "cannot remove the socket");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[tokio::test]
+    async fn a_dead_socket_is_replaced_and_a_live_one_or_a_file_is_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let socket = directory.path().join("run/api.sock");
+        drop(listen_unix(&socket).unwrap());
+        assert!(
+            socket.exists(),
+            "dropping a listener leaves its socket behind"
+        );
+        let live = listen_unix(&socket).unwrap();
+        let mode = std::fs::metadata(&socket).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, SOCKET_MODE);
+        assert!(matches!(listen_unix(&socket), Err(ServeError::Running(_))));
+        drop(live);
+        std::fs::remove_file(&socket).unwrap();
+        std::fs::write(&socket, "precious").unwrap();
+        assert!(matches!(listen_unix(&socket), Err(ServeError::InTheWay(_))));
+        assert_eq!(std::fs::read(&socket).unwrap(), b"precious");
+    }
+
+    #[tokio::test]
+    async fn wider_than_loopback_is_refused() {
+        let config = Config {
+            listen: ([0, 0, 0, 0], 0).into(),
+            ..Config::default()
+        };
+        assert!(matches!(
+            serve(config).await,
+            Err(ServeError::NotLoopback(_))
+        ));
+    }
+}
