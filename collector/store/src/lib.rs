@@ -1,8 +1,33 @@
 //! What is kept: the database, the files, queries over them. No SQL lives elsewhere.
+//!
+//! The files are the truth: `dumps/<id>/record.json` and `report.json`. Every step that changes
+//! both files and rows is ordered so that a kill between any two of them loses nothing:
+//!
+//! | operation | order | what a kill leaves, and who mends it |
+//! |---|---|---|
+//! | admit  | modules → rename to `dumps/` → row + job | entry still in the spool (the next rescan), or files without a row ([`Store::reindex`]) |
+//! | report | `report.json` → row + group + job done | a leased job ([`Store::requeue_leases`]) |
+//! | remove | rename to `trash/` → row → delete files | files in `trash/` ([`Store::reindex`]) |
 
+mod admit;
+mod assign;
+mod database;
+mod dumps;
+mod events;
+mod files;
+mod groups;
+mod jobs;
+mod modules;
 pub mod query;
+mod remove;
+mod resolve;
+mod status;
 pub mod store;
 pub mod types;
 
+pub use admit::Reindexed;
+pub use assign::Assignment;
+pub use events::StoredEvent;
+pub use jobs::Job;
 pub use query::{Query, QueryError};
-pub use store::{ResolveError, Store, StoreError};
+pub use store::{Histogram, ResolveError, Store, StoreError};

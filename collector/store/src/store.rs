@@ -1,18 +1,29 @@
-//! The store: one SQLite database and files below one state directory.
-//! CONTRACT SKELETON: bodies to be written.
+//! The store: one `SQLite` database and files below one state directory.
 
-use crate::query::Query;
-use crate::types::{Dump, DumpSummary, GroupSummary, Page, PageRequest, StoreStatus};
-use aground_analyzer::report::Report;
-use aground_helper::id::DumpId;
-use aground_helper::record::Record;
+use crate::database::Database;
+use crate::files::Files;
 use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A handle to the store; cheap to clone, safe to use from many threads. All methods block on
 /// disk: call them from `spawn_blocking` in async code.
 #[derive(Clone)]
-pub struct Store {}
+pub struct Store {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) database: Database,
+    pub(crate) files: Files,
+    /// Held while module files come or go: a module is in the store before the row that needs
+    /// it, and must not be taken for unused in between.
+    pub(crate) modules: Mutex<()>,
+    /// Its lock keeps a second daemon out; the kernel lets go of it when we die.
+    _lock: File,
+}
 
 /// Why the store could not do something.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +37,25 @@ pub enum StoreError {
     /// The page cursor is not one of ours.
     #[error("not a cursor of this list")]
     BadCursor,
+    /// The database was written by a newer version of this program.
+    #[error("the database has version {0}, which is newer than this program")]
+    NewerDatabase(i64),
+    /// A report's signature has no SHA-256 as its hash.
+    #[error("the report's signature hash is not 64 lowercase hexadecimal digits")]
+    BadSignature,
+    /// `SQLite` failed.
+    #[error("the database failed")]
+    Database(#[from] rusqlite::Error),
+    /// A file could not be read, written, moved or removed.
+    #[error("{action} {path}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
 }
 
 /// Why a reference names no dump or group.
@@ -52,70 +82,6 @@ pub enum ResolveError {
     Store(#[from] StoreError),
 }
 
-impl Store {
-    /// Opens (and creates, and migrates) the store and takes its lock: one daemon per directory.
-    pub fn open(_state_dir: &Path) -> Result<Self, StoreError> {
-        todo!()
-    }
-    /// A page of dumps, newest first.
-    pub fn dumps(&self, _query: &Query, _page: &PageRequest) -> Result<Page<DumpSummary>, StoreError> {
-        todo!()
-    }
-    /// How many dumps match.
-    pub fn count_dumps(&self, _query: &Query) -> Result<u64, StoreError> {
-        todo!()
-    }
-    /// One dump whole.
-    pub fn dump(&self, _id: &DumpId) -> Result<Dump, StoreError> {
-        todo!()
-    }
-    /// The dump a prefix of an id (or a whole id) names. At least 1 character.
-    pub fn resolve_dump(&self, _reference: &str) -> Result<DumpId, ResolveError> {
-        todo!()
-    }
-    /// A page of groups, last seen first; only groups with a dump that matches.
-    /// `buckets` counts per bucket of `window_ms` / `buckets` back from `now_ms` fill the histogram.
-    pub fn groups(&self, _query: &Query, _page: &PageRequest, _histogram: Histogram) -> Result<Page<GroupSummary>, StoreError> {
-        todo!()
-    }
-    /// One group by full id.
-    pub fn group(&self, _id: &str, _histogram: Histogram) -> Result<GroupSummary, StoreError> {
-        todo!()
-    }
-    /// The group a prefix names.
-    pub fn resolve_group(&self, _reference: &str) -> Result<String, ResolveError> {
-        todo!()
-    }
-    /// Crashes per bucket over all dumps that match, oldest first.
-    pub fn histogram(&self, _query: &Query, _histogram: Histogram) -> Result<Vec<u64>, StoreError> {
-        todo!()
-    }
-    /// Removes a dump: row, files, and modules no other dump uses.
-    pub fn remove_dump(&self, _id: &DumpId) -> Result<(), StoreError> {
-        todo!()
-    }
-    /// The compressed core (seekable zstd); `None` when no memory was kept.
-    pub fn core(&self, _id: &DumpId) -> Result<Option<File>, StoreError> {
-        todo!()
-    }
-    /// A module's file by SHA-256.
-    pub fn module(&self, _sha256: &str) -> Result<File, StoreError> {
-        todo!()
-    }
-    /// What the store holds.
-    pub fn status(&self) -> Result<StoreStatus, StoreError> {
-        todo!()
-    }
-    /// Takes a dump in (used by the daemon's intake; idempotent).
-    pub fn admit(&self, _record: &Record, _entry: &Path) -> Result<(), StoreError> {
-        todo!()
-    }
-    /// Keeps a report and assigns the dump to its group (used by the daemon).
-    pub fn save_report(&self, _id: &DumpId, _report: &Report) -> Result<(), StoreError> {
-        todo!()
-    }
-}
-
 /// The time window of a histogram.
 #[derive(Clone, Copy, Debug)]
 pub struct Histogram {
@@ -125,4 +91,34 @@ pub struct Histogram {
     pub window_ms: i64,
     /// Number of buckets.
     pub buckets: usize,
+}
+
+impl Store {
+    /// Opens (and creates, and migrates) the store and takes its lock: one daemon per directory.
+    pub fn open(state_dir: &Path) -> Result<Self, StoreError> {
+        let (files, lock) = Files::open(state_dir)?;
+        let database = Database::open(&files.database())?;
+        let inner = Inner {
+            database,
+            files,
+            modules: Mutex::new(()),
+            _lock: lock,
+        };
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
+    }
+
+    /// The state directory.
+    pub fn state_dir(&self) -> &Path {
+        &self.inner.files.root
+    }
+}
+
+/// The clock, milliseconds since the epoch.
+pub(crate) fn now_ms() -> i64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -1,0 +1,309 @@
+//! Takes a dump in: modules to the module store, the entry to `dumps/`, then a row and a job.
+//!
+//! Every step may be repeated, so that a kill between any two is mended by admitting again.
+
+use crate::database::{column_text, lock, to_sql};
+use crate::events::{self, Kind};
+use crate::files::{self, FAILURE, failed};
+use crate::modules::{hex, is_sha256, list};
+use crate::store::{Store, StoreError, now_ms};
+use crate::types::DumpStatus;
+use aground_analyzer::report::Report;
+use aground_helper::id::DumpId;
+use aground_helper::layout;
+use aground_helper::record::{Container, Kept, Record};
+use rusqlite::{OptionalExtension, Transaction, named_params, params};
+use sha2::{Digest, Sha256};
+use std::fs;
+use std::path::Path;
+
+/// What [`Store::reindex`] did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reindexed {
+    /// Dumps whose files had no row.
+    pub admitted: u64,
+    /// Dumps whose removal had been cut short.
+    pub removed: u64,
+    /// Directories in `dumps/` that could not be read, with the reason.
+    pub unreadable: Vec<(String, String)>,
+}
+
+impl Store {
+    /// Takes a dump in (used by the daemon's intake; idempotent). `entry` is a directory on the
+    /// same file system, or already the dump's own.
+    pub fn admit(&self, record: &Record, entry: &Path) -> Result<(), StoreError> {
+        let _modules = lock(&self.inner.modules);
+        let dump = self.inner.files.dump(&record.id);
+        if entry != dump {
+            self.take_files(entry, &dump)?;
+        }
+        self.insert(record, &dump)
+    }
+
+    /// Whether the dump has a row.
+    pub fn contains(&self, id: &DumpId) -> Result<bool, StoreError> {
+        self.inner.database.read(|sql| {
+            let found = "SELECT EXISTS (SELECT 1 FROM dumps WHERE id = ?1)";
+            Ok(sql
+                .prepare_cached(found)?
+                .query_row([id.as_str()], |row| row.get(0))?)
+        })
+    }
+
+    /// Brings rows in line with the files: ends removals that were cut short, admits dumps that
+    /// have files but no row, with their reports. With an empty database it rebuilds all of it.
+    pub fn reindex(&self) -> Result<Reindexed, StoreError> {
+        let mut done = Reindexed {
+            removed: self.empty_trash()?,
+            ..Reindexed::default()
+        };
+        for path in list(&self.inner.files.dumps())? {
+            let name = path
+                .file_name()
+                .map(|name| name.to_string_lossy().into_owned())
+                .unwrap_or_default();
+            let result = match name.parse() {
+                Ok(id) => self.reindex_one(&id, &path),
+                Err(_) => Err("not a dump id".to_owned()),
+            };
+            match result {
+                Ok(new) => done.admitted += u64::from(new),
+                Err(reason) => done.unreadable.push((name, reason)),
+            }
+        }
+        // Files of unreadable dumps may still need their modules.
+        if done.unreadable.is_empty() {
+            self.sweep_modules()?;
+        }
+        Ok(done)
+    }
+
+    fn reindex_one(&self, id: &DumpId, path: &Path) -> Result<bool, String> {
+        let told = |error: StoreError| chain(&error);
+        if self.contains(id).map_err(told)? {
+            return Ok(false);
+        }
+        let record: Record = files::read_json(&path.join(layout::RECORD))
+            .map_err(told)?
+            .ok_or("no record.json")?;
+        if record.id != *id {
+            return Err(format!("its record is of dump {}", record.id));
+        }
+        self.admit(&record, path).map_err(told)?;
+        self.readmit_report(id, path).map_err(told)?;
+        Ok(true)
+    }
+
+    /// A report that cannot be read is made again by the job that admission left.
+    fn readmit_report(&self, id: &DumpId, path: &Path) -> Result<(), StoreError> {
+        let Ok(Some(report)) = files::read_json::<Report>(&path.join(layout::REPORT)) else {
+            return Ok(());
+        };
+        let failure = files::read_bounded(&path.join(FAILURE), 4096)?;
+        let failure = failure.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        match self.assign_row(id, &report, failure.as_deref()) {
+            Ok(_) | Err(StoreError::BadSignature) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn take_files(&self, entry: &Path, dump: &Path) -> Result<(), StoreError> {
+        if !entry.is_dir() {
+            // Admitted before, or nothing to admit.
+            return if dump.is_dir() {
+                Ok(())
+            } else {
+                Err(StoreError::NotFound("spool entry"))
+            };
+        }
+        self.inner.files.take_modules(entry)?;
+        if dump.join(layout::RECORD).is_file() {
+            tracing::warn!(entry = %entry.display(), "dropped a second copy of a dump that is already here");
+            return files::remove_tree(entry);
+        }
+        // Without a record it is no dump; rename replaces only an empty directory.
+        files::remove_tree(dump)?;
+        fs::rename(entry, dump).map_err(failed("cannot move", entry))?;
+        [dump.parent(), entry.parent()]
+            .into_iter()
+            .flatten()
+            .try_for_each(files::sync_directory)
+    }
+
+    fn insert(&self, record: &Record, dump: &Path) -> Result<(), StoreError> {
+        let stored = files::bytes_in(dump);
+        self.inner.database.write(|sql| {
+            let Some(key) = insert_dump(sql, record, stored)? else {
+                return Ok(());
+            };
+            self.insert_modules(sql, key, record)?;
+            let job =
+                "INSERT INTO jobs (dump, queued_at_ms) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+            sql.prepare_cached(job)?.execute(params![key, now_ms()])?;
+            events::push(sql, Kind::Dump, &record.id, None, false)
+        })
+    }
+
+    /// Notes which modules of the store the dump needs; those that are not there are not noted.
+    fn insert_modules(
+        &self,
+        sql: &Transaction<'_>,
+        dump: i64,
+        record: &Record,
+    ) -> Result<(), StoreError> {
+        for module in &record.modules {
+            let Some(sha256) = module.sha256.as_deref().filter(|text| is_sha256(text)) else {
+                continue;
+            };
+            let path = self.inner.files.module(sha256);
+            let Some(file) = path.and_then(|path| fs::symlink_metadata(path).ok()) else {
+                continue;
+            };
+            sql.prepare_cached(
+                "INSERT INTO modules (sha256, build_id, bytes) VALUES (?1, ?2, ?3) ON CONFLICT (sha256) DO NOTHING",
+            )?
+            .execute(params![sha256, module.build_id, to_sql(file.len())])?;
+            sql.prepare_cached(
+                "INSERT INTO dump_modules (dump, module) SELECT ?1, key FROM modules WHERE sha256 = ?2 ON CONFLICT DO NOTHING",
+            )?
+            .execute(params![dump, sha256])?;
+        }
+        Ok(())
+    }
+}
+
+/// Inserts the row of a dump. `None` when it is there already.
+fn insert_dump(
+    sql: &Transaction<'_>,
+    record: &Record,
+    stored: u64,
+) -> Result<Option<i64>, StoreError> {
+    let container = record
+        .container
+        .as_ref()
+        .map(|container| intern_container(sql, container))
+        .transpose()?;
+    let process = &record.process;
+    let capture = &record.capture;
+    let inserted = sql
+        .prepare_cached(
+            "INSERT INTO dumps (id, crashed_at_ms, host, signal, signal_number, pid, name, executable, command,
+                 container, unit, status, kept, truncated, core_bytes, stored_bytes, hold_us)
+             VALUES (:id, :crashed_at_ms, :host, :signal, :signal_number, :pid, :name, :executable, :command,
+                 :container, :unit, :status, :kept, :truncated, :core_bytes, :stored_bytes, :hold_us)
+             ON CONFLICT (id) DO NOTHING RETURNING key",
+        )?
+        .query_row(
+            named_params! {
+                ":id": record.id.as_str(),
+                ":crashed_at_ms": record.captured_at_ms,
+                ":host": column_text(&record.host.hostname),
+                ":signal": column_text(&record.signal.name),
+                ":signal_number": record.signal.number,
+                ":pid": if process.pid == 0 { record.kernel.pid } else { process.pid },
+                ":name": column_text(&process.name),
+                ":executable": process.executable.as_deref().map(column_text),
+                ":command": column_text(&command(record)),
+                ":container": container,
+                ":unit": record.unit.as_deref().map(column_text),
+                ":status": DumpStatus::Pending.as_str(),
+                ":kept": kept(capture.kept),
+                ":truncated": capture.truncated,
+                ":core_bytes": to_sql(capture.bytes_kept),
+                ":stored_bytes": to_sql(stored),
+                ":hold_us": capture.hold_us.map(to_sql),
+            },
+            |row| row.get(0),
+        )
+        .optional()?;
+    Ok(inserted)
+}
+
+fn command(record: &Record) -> String {
+    let process = &record.process;
+    if process.args.is_empty() {
+        return process
+            .executable
+            .clone()
+            .unwrap_or_else(|| process.name.clone());
+    }
+    process.args.join(" ")
+}
+
+fn kept(kept: Kept) -> &'static str {
+    match kept {
+        Kept::Full => "full",
+        Kept::Partial => "partial",
+        Kept::None => "none",
+    }
+}
+
+/// The row of a container as this crash saw it, made when it is new.
+fn intern_container(sql: &Transaction<'_>, container: &Container) -> Result<i64, StoreError> {
+    let digest = digest(container);
+    let found = sql
+        .prepare_cached("SELECT key FROM containers WHERE digest = ?1")?
+        .query_row([&digest], |row| row.get(0))
+        .optional()?;
+    if let Some(key) = found {
+        return Ok(key);
+    }
+    let text = |value: &Option<String>| value.as_deref().map(column_text);
+    let key = sql
+        .prepare_cached(
+            "INSERT INTO containers (digest, runtime, container_id, name, image, image_id, pod_uid)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        )?
+        .insert(params![
+            digest,
+            column_text(&container.runtime),
+            column_text(&container.id),
+            text(&container.name),
+            text(&container.image),
+            text(&container.image_id),
+            text(&container.pod_uid)
+        ])?;
+    let mut label = sql.prepare_cached(
+        "INSERT INTO container_labels (container, label, value) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+    )?;
+    for (name, value) in &container.labels {
+        label.execute(params![key, column_text(name), column_text(value)])?;
+    }
+    Ok(key)
+}
+
+/// Names what the row of a container holds, each part preceded by its length.
+fn digest(container: &Container) -> String {
+    let mut hasher = Sha256::new();
+    let mut part = |text: Option<&str>| {
+        let length = text.map_or(u64::MAX, |text| {
+            u64::try_from(text.len()).unwrap_or(u64::MAX - 1)
+        });
+        hasher.update(length.to_le_bytes());
+        hasher.update(text.unwrap_or_default());
+    };
+    for text in [
+        Some(&container.runtime),
+        Some(&container.id),
+        container.name.as_ref(),
+        container.image.as_ref(),
+    ] {
+        part(text.map(String::as_str));
+    }
+    part(container.image_id.as_deref());
+    part(container.pod_uid.as_deref());
+    for (name, value) in &container.labels {
+        part(Some(name));
+        part(Some(value));
+    }
+    hex(&hasher.finalize())
+}
+
+/// An error with everything that caused it, on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
+}

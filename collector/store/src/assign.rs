@@ -1,0 +1,189 @@
+//! Keeps a report and assigns its dump to the group its signature names.
+
+use crate::database::column_text;
+use crate::events::{self, Kind};
+use crate::files::{self, FAILURE, failed};
+use crate::groups;
+use crate::jobs;
+use crate::modules::is_sha256;
+use crate::store::{Store, StoreError};
+use crate::types::DumpStatus;
+use aground_analyzer::report::{Report, Signature};
+use aground_helper::id::DumpId;
+use aground_helper::layout;
+use aground_helper::text::escape_bytes;
+use rusqlite::{OptionalExtension, Transaction, named_params, params};
+use std::collections::BTreeSet;
+use std::io;
+
+/// The most bytes of a title or location in a row; the report has the whole.
+const LONGEST_LINE: usize = 1024;
+/// The most functions per dump that can be searched for: a recursion has millions of frames.
+const MOST_FUNCTIONS: usize = 256;
+
+/// Where a dump went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Assignment {
+    /// The group's id.
+    pub group: String,
+    /// Whether this dump is its first.
+    pub new_group: bool,
+}
+
+impl Store {
+    /// Keeps a report and assigns the dump to its group (used by the daemon).
+    pub fn save_report(&self, id: &DumpId, report: &Report) -> Result<(), StoreError> {
+        self.assign(id, report, None).map(drop)
+    }
+
+    /// Keeps a report and assigns the dump to its group. With a `failure` the report holds only
+    /// what the record knew; then an earlier, whole report is not given up for it.
+    pub fn assign(
+        &self,
+        id: &DumpId,
+        report: &Report,
+        failure: Option<&str>,
+    ) -> Result<Assignment, StoreError> {
+        group_id(&report.signature)?;
+        let directory = self.inner.files.dump(id);
+        if !directory.is_dir() {
+            return Err(StoreError::NotFound("dump"));
+        }
+        let (report_path, failure_path) = (directory.join(layout::REPORT), directory.join(FAILURE));
+        if let Some(error) = failure {
+            let earlier = if failure_path.exists() {
+                None
+            } else {
+                files::read_json::<Report>(&report_path).ok().flatten()
+            };
+            if let Some(earlier) = earlier {
+                return self.assign_row(id, &earlier, Some(error));
+            }
+            files::write_whole(&failure_path, error.as_bytes())?;
+        }
+        let json = serde_json::to_vec(report)
+            .map_err(io::Error::from)
+            .map_err(failed("cannot write", &report_path))?;
+        files::write_whole(&report_path, &json)?;
+        if failure.is_none() {
+            files::remove_file(&failure_path)?;
+        }
+        self.assign_row(id, report, failure)
+    }
+
+    /// The part of it that is in the database.
+    pub(crate) fn assign_row(
+        &self,
+        id: &DumpId,
+        report: &Report,
+        failure: Option<&str>,
+    ) -> Result<Assignment, StoreError> {
+        let group = group_id(&report.signature)?;
+        let stored = files::bytes_in(&self.inner.files.dump(id));
+        self.inner.database.write(|sql| {
+            let (key, crashed_at_ms, before) = position(sql, id)?;
+            let new_group = groups::ensure(sql, &group, &report.signature, crashed_at_ms)?;
+            update_dump(sql, key, report, &group, failure)?;
+            sql.prepare_cached("UPDATE dumps SET stored_bytes = ?2 WHERE key = ?1")?
+                .execute(params![key, crate::database::to_sql(stored)])?;
+            if before.as_deref() != Some(&group) {
+                groups::join(sql, &group, key, crashed_at_ms)?;
+                if let Some(before) = before {
+                    groups::leave(sql, &before, key)?;
+                }
+            }
+            replace_functions(sql, key, report)?;
+            jobs::end(sql, id)?;
+            events::push(sql, Kind::Report, id, Some(&group), new_group)?;
+            Ok(Assignment {
+                group: group.clone(),
+                new_group,
+            })
+        })
+    }
+}
+
+/// The head of the signature's hash. The hash comes from a worker that read hostile bytes.
+fn group_id(signature: &Signature) -> Result<String, StoreError> {
+    let head = signature
+        .hash
+        .get(..16)
+        .filter(|_| is_sha256(&signature.hash));
+    head.map(str::to_owned).ok_or(StoreError::BadSignature)
+}
+
+/// Key, time and present group of a dump.
+fn position(sql: &Transaction<'_>, id: &DumpId) -> Result<(i64, i64, Option<String>), StoreError> {
+    let found = sql
+        .prepare_cached("SELECT key, crashed_at_ms, group_id FROM dumps WHERE id = ?1")?
+        .query_row([id.as_str()], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })
+        .optional()?;
+    found.ok_or(StoreError::NotFound("dump"))
+}
+
+fn update_dump(
+    sql: &Transaction<'_>,
+    key: i64,
+    report: &Report,
+    group: &str,
+    failure: Option<&str>,
+) -> Result<(), StoreError> {
+    let status = if failure.is_some() {
+        DumpStatus::Failed
+    } else {
+        DumpStatus::Analyzed
+    };
+    let location = report.signature.frames.iter().find(|frame| frame.kept);
+    sql.prepare_cached(
+        "UPDATE dumps SET status = :status, group_id = :group, title = :title, cause = :cause, location = :location,
+             truncated = truncated OR :truncated, analysis_error = :error WHERE key = :key",
+    )?
+    .execute(named_params! {
+        ":key": key,
+        ":status": status.as_str(),
+        ":group": group,
+        ":title": line(&report.cause.title),
+        ":cause": line(&report.cause.kind),
+        ":location": location.map(|frame| line(&frame.function)),
+        ":truncated": report.core.truncated,
+        ":error": failure.map(line),
+    })?;
+    Ok(())
+}
+
+/// One line of bounded length.
+pub(crate) fn line(text: &str) -> String {
+    column_text(&escape_bytes(text.as_bytes(), LONGEST_LINE))
+}
+
+/// Makes the functions of the crashed thread searchable.
+fn replace_functions(sql: &Transaction<'_>, key: i64, report: &Report) -> Result<(), StoreError> {
+    let threads = report
+        .threads
+        .iter()
+        .chain(report.runtimes.iter().flat_map(|runtime| &runtime.threads));
+    let frames = threads
+        .filter(|thread| thread.crashed)
+        .flat_map(|thread| &thread.frames);
+    let mut names = BTreeSet::new();
+    for name in frames.filter_map(|frame| frame.function.as_deref()) {
+        if names.len() >= MOST_FUNCTIONS {
+            break;
+        }
+        names.insert(line(name));
+    }
+    sql.prepare_cached("DELETE FROM dump_functions WHERE dump = ?1")?
+        .execute([key])?;
+    let mut intern =
+        sql.prepare_cached("INSERT INTO functions (name) VALUES (?1) ON CONFLICT DO NOTHING")?;
+    let mut link = sql.prepare_cached(
+        "INSERT INTO dump_functions (dump, function) SELECT ?1, key FROM functions WHERE name = ?2",
+    )?;
+    for name in &names {
+        intern.execute([name])?;
+        link.execute(params![key, name])?;
+    }
+    Ok(())
+}

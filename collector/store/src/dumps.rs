@@ -1,0 +1,233 @@
+//! Dumps as people see them: pages, one whole, its core.
+
+use crate::database::from_sql;
+use crate::files;
+use crate::query::Query;
+use crate::query::sql::Condition;
+use crate::store::{Store, StoreError};
+use crate::types::{ContainerSummary, Dump, DumpStatus, DumpSummary, Page, PageRequest};
+use aground_helper::id::DumpId;
+use aground_helper::layout;
+use rusqlite::types::{Type, Value};
+use rusqlite::{OptionalExtension, Row, Transaction, params_from_iter};
+use std::collections::BTreeMap;
+use std::collections::hash_map::{Entry, HashMap};
+use std::fs::File;
+
+/// What every condition of a query may speak of.
+pub(crate) const JOIN: &str = "dumps d LEFT JOIN containers c ON c.key = d.container";
+
+const COLUMNS: &str = "d.id, d.crashed_at_ms, d.host, d.signal, d.pid, d.name, d.executable, d.command, d.container,
+    c.runtime, c.container_id, c.name, c.image, c.image_id, d.unit, d.group_id, d.title, d.cause, d.location,
+    d.status, d.kept, d.truncated, d.core_bytes, d.stored_bytes, d.hold_us, d.analysis_error";
+
+/// The most of a container's log tail that is shown, bytes.
+const LOG_LIMIT: u64 = 1 << 20;
+const DEFAULT_LIMIT: usize = 100;
+const GREATEST_LIMIT: usize = 1000;
+
+impl Store {
+    /// A page of dumps, newest first.
+    pub fn dumps(
+        &self,
+        query: &Query,
+        page: &PageRequest,
+    ) -> Result<Page<DumpSummary>, StoreError> {
+        let limit = bounded(page.limit);
+        let mut condition = Condition::of(query);
+        if let Some(cursor) = &page.cursor {
+            let (at, id) = parse_cursor(cursor)?;
+            condition
+                .sql
+                .push_str(" AND (d.crashed_at_ms, d.id) < (?, ?)");
+            condition
+                .parameters
+                .extend([Value::from(at), Value::from(String::from(id))]);
+        }
+        let order = format!(
+            "ORDER BY d.crashed_at_ms DESC, d.id DESC LIMIT {}",
+            limit + 1
+        );
+        let mut items = self
+            .inner
+            .database
+            .read(|sql| select(sql, &condition, &order))?;
+        let more = items.len() > limit;
+        items.truncate(limit);
+        let last = items.last().filter(|_| more);
+        let next_cursor = last.map(|dump| format!("d{}-{}", dump.crashed_at_ms, dump.id));
+        Ok(Page { items, next_cursor })
+    }
+
+    /// How many dumps match.
+    pub fn count_dumps(&self, query: &Query) -> Result<u64, StoreError> {
+        let Condition {
+            sql: condition,
+            parameters,
+        } = Condition::of(query);
+        self.inner.database.read(|sql| {
+            let mut statement =
+                sql.prepare_cached(&format!("SELECT count(*) FROM {JOIN} WHERE {condition}"))?;
+            Ok(from_sql(
+                statement.query_row(params_from_iter(parameters), |row| row.get(0))?,
+            ))
+        })
+    }
+
+    /// One dump whole.
+    pub fn dump(&self, id: &DumpId) -> Result<Dump, StoreError> {
+        let condition = Condition {
+            sql: "d.id = ?".to_owned(),
+            parameters: vec![String::from(id.clone()).into()],
+        };
+        let found = self
+            .inner
+            .database
+            .read(|sql| select(sql, &condition, ""))?;
+        let summary = found
+            .into_iter()
+            .next()
+            .ok_or(StoreError::NotFound("dump"))?;
+        let directory = self.inner.files.dump(id);
+        let log = files::read_bounded(&directory.join(layout::LOG), LOG_LIMIT)?;
+        Ok(Dump {
+            summary,
+            record: files::read_json(&directory.join(layout::RECORD))?
+                .ok_or(StoreError::NotFound("dump"))?,
+            report: files::read_json(&directory.join(layout::REPORT))?,
+            log_tail: log.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
+        })
+    }
+
+    /// The compressed core (seekable zstd); `None` when no memory was kept.
+    pub fn core(&self, id: &DumpId) -> Result<Option<File>, StoreError> {
+        if !self.contains(id)? {
+            return Err(StoreError::NotFound("dump"));
+        }
+        files::open_optional(&self.inner.files.dump(id).join(layout::CORE))
+    }
+}
+
+/// The number of items a page has room for.
+pub(crate) fn bounded(limit: usize) -> usize {
+    if limit == 0 {
+        DEFAULT_LIMIT
+    } else {
+        limit.min(GREATEST_LIMIT)
+    }
+}
+
+fn parse_cursor(cursor: &str) -> Result<(i64, DumpId), StoreError> {
+    let parse = || {
+        let (at, id) = cursor.strip_prefix('d')?.rsplit_once('-')?;
+        Some((at.parse().ok()?, id.parse().ok()?))
+    };
+    parse().ok_or(StoreError::BadCursor)
+}
+
+fn select(
+    sql: &Transaction<'_>,
+    condition: &Condition,
+    order: &str,
+) -> Result<Vec<DumpSummary>, StoreError> {
+    let text = format!(
+        "SELECT {COLUMNS} FROM {JOIN} WHERE {} {order}",
+        condition.sql
+    );
+    let mut statement = sql.prepare_cached(&text)?;
+    let mut rows = statement.query(params_from_iter(&condition.parameters))?;
+    let mut labels: HashMap<i64, BTreeMap<String, String>> = HashMap::new();
+    let mut found = vec![];
+    while let Some(row) = rows.next()? {
+        let mut summary = summary(row)?;
+        if let (Some(container), Some(key)) =
+            (&mut summary.container, row.get::<_, Option<i64>>(8)?)
+        {
+            container.labels = match labels.entry(key) {
+                Entry::Occupied(known) => known.get().clone(),
+                Entry::Vacant(new) => new.insert(read_labels(sql, key)?).clone(),
+            };
+        }
+        found.push(summary);
+    }
+    Ok(found)
+}
+
+fn read_labels(
+    sql: &Transaction<'_>,
+    container: i64,
+) -> Result<BTreeMap<String, String>, StoreError> {
+    let mut statement =
+        sql.prepare_cached("SELECT label, value FROM container_labels WHERE container = ?1")?;
+    let rows = statement.query_map([container], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+fn summary(row: &Row<'_>) -> rusqlite::Result<DumpSummary> {
+    Ok(DumpSummary {
+        id: id_column(row, 0)?,
+        crashed_at_ms: row.get(1)?,
+        host: row.get(2)?,
+        signal: row.get(3)?,
+        pid: row.get(4)?,
+        name: row.get(5)?,
+        executable: row.get(6)?,
+        command: row.get(7)?,
+        container: container(row)?,
+        unit: row.get(14)?,
+        group: row.get(15)?,
+        title: row.get(16)?,
+        cause: row.get(17)?,
+        location: row.get(18)?,
+        status: status(&row.get::<_, String>(19)?),
+        kept: row.get(20)?,
+        truncated: row.get(21)?,
+        core_bytes: from_sql(row.get(22)?),
+        stored_bytes: from_sql(row.get(23)?),
+        hold_us: row.get::<_, Option<i64>>(24)?.map(from_sql),
+        analysis_error: row.get(25)?,
+    })
+}
+
+fn container(row: &Row<'_>) -> rusqlite::Result<Option<ContainerSummary>> {
+    let Some(runtime) = row.get(9)? else {
+        return Ok(None);
+    };
+    Ok(Some(ContainerSummary {
+        runtime,
+        id: row.get(10)?,
+        name: row.get(11)?,
+        image: row.get(12)?,
+        image_id: row.get(13)?,
+        labels: BTreeMap::new(),
+    }))
+}
+
+fn status(word: &str) -> DumpStatus {
+    let known = [
+        DumpStatus::Pending,
+        DumpStatus::Analyzing,
+        DumpStatus::Analyzed,
+    ];
+    known
+        .into_iter()
+        .find(|status| status.as_str() == word)
+        .unwrap_or(DumpStatus::Failed)
+}
+
+/// A dump id in a column.
+pub(crate) fn id_column(row: &Row<'_>, index: usize) -> rusqlite::Result<DumpId> {
+    let text: String = row.get(index)?;
+    text.parse().map_err(|error| {
+        rusqlite::Error::FromSqlConversionFailure(index, Type::Text, Box::new(error))
+    })
+}
+
+/// Whether there is a row; used where a transaction is at hand.
+pub(crate) fn key_of(sql: &Transaction<'_>, id: &DumpId) -> Result<Option<i64>, StoreError> {
+    let found = sql
+        .prepare_cached("SELECT key FROM dumps WHERE id = ?1")?
+        .query_row([id.as_str()], |row| row.get(0))
+        .optional()?;
+    Ok(found)
+}

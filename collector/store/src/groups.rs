@@ -1,0 +1,286 @@
+//! Groups: kept counts, facets, and pages of them.
+
+use crate::assign::line;
+use crate::database::{from_sql, to_sql};
+use crate::dumps::{JOIN, bounded, id_column};
+use crate::query::Query;
+use crate::query::sql::Condition;
+use crate::store::{Histogram, Store, StoreError};
+use crate::types::{Count, GroupSummary, Page, PageRequest};
+use aground_analyzer::report::Signature;
+use rusqlite::types::Value;
+use rusqlite::{OptionalExtension, Row, Transaction, params, params_from_iter};
+
+/// Distinct values per facet that a summary shows.
+const SHOWN_VALUES: i64 = 20;
+/// More buckets than any page is wide.
+const MOST_BUCKETS: usize = 2000;
+
+impl Store {
+    /// A page of groups, last seen first; only groups with a dump that matches. Counts are of
+    /// the whole group. `buckets` counts per bucket of `window_ms` / `buckets` back from
+    /// `now_ms` fill the histogram.
+    pub fn groups(
+        &self,
+        query: &Query,
+        page: &PageRequest,
+        histogram: Histogram,
+    ) -> Result<Page<GroupSummary>, StoreError> {
+        let limit = bounded(page.limit);
+        let (sql_text, parameters) = page_query(query, page, limit)?;
+        self.inner.database.read(|sql| {
+            let mut statement = sql.prepare_cached(&sql_text)?;
+            let rows = statement.query_map(params_from_iter(parameters), Totals::read)?;
+            let mut totals = rows.collect::<Result<Vec<_>, _>>()?;
+            let more = totals.len() > limit;
+            totals.truncate(limit);
+            let items = totals
+                .iter()
+                .map(|totals| summary(sql, totals, histogram))
+                .collect::<Result<Vec<_>, _>>()?;
+            let last = items.last().filter(|_| more);
+            let next_cursor = last.map(|group| format!("g{}-{}", group.last_seen_ms, group.id));
+            Ok(Page { items, next_cursor })
+        })
+    }
+
+    /// One group by full id.
+    pub fn group(&self, id: &str, histogram: Histogram) -> Result<GroupSummary, StoreError> {
+        self.inner.database.read(|sql| {
+            let found = sql
+                .prepare_cached("SELECT id, title, crashes, first_seen_ms, last_seen_ms FROM groups WHERE id = ?1")?
+                .query_row([id], Totals::read)
+                .optional()?;
+            summary(sql, &found.ok_or(StoreError::NotFound("group"))?, histogram)
+        })
+    }
+
+    /// Crashes per bucket over all dumps that match, oldest first.
+    pub fn histogram(&self, query: &Query, histogram: Histogram) -> Result<Vec<u64>, StoreError> {
+        let condition = Condition::of(query);
+        self.inner
+            .database
+            .read(|sql| count_buckets(sql, histogram, &condition.sql, condition.parameters))
+    }
+}
+
+/// The row of a group.
+struct Totals {
+    id: String,
+    title: String,
+    crashes: i64,
+    first_seen_ms: i64,
+    last_seen_ms: i64,
+}
+
+impl Totals {
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            id: row.get(0)?,
+            title: row.get(1)?,
+            crashes: row.get(2)?,
+            first_seen_ms: row.get(3)?,
+            last_seen_ms: row.get(4)?,
+        })
+    }
+}
+
+fn page_query(
+    query: &Query,
+    page: &PageRequest,
+    limit: usize,
+) -> Result<(String, Vec<Value>), StoreError> {
+    let mut text =
+        "SELECT g.id, g.title, g.crashes, g.first_seen_ms, g.last_seen_ms FROM groups g WHERE TRUE"
+            .to_owned();
+    let mut parameters: Vec<Value> = vec![];
+    if let Some(cursor) = &page.cursor {
+        let (at, id) = parse_cursor(cursor)?;
+        text.push_str(" AND (g.last_seen_ms, g.id) < (?, ?)");
+        parameters.extend([Value::from(at), Value::from(id)]);
+    }
+    if *query != Query::default() {
+        let condition = Condition::of(query);
+        let condition_on =
+            format!(" AND EXISTS (SELECT 1 FROM {JOIN} WHERE d.group_id = g.id AND ");
+        text.extend([&condition_on, condition.sql.as_str(), ")"]);
+        parameters.extend(condition.parameters);
+    }
+    text.push_str(" ORDER BY g.last_seen_ms DESC, g.id DESC LIMIT ?");
+    parameters.push(
+        to_sql(u64::try_from(limit).unwrap_or(u64::MAX))
+            .saturating_add(1)
+            .into(),
+    );
+    Ok((text, parameters))
+}
+
+fn parse_cursor(cursor: &str) -> Result<(i64, String), StoreError> {
+    let parse = || {
+        let (at, id) = cursor.strip_prefix('g')?.rsplit_once('-')?;
+        Some((at.parse().ok()?, id.to_owned()))
+    };
+    parse().ok_or(StoreError::BadCursor)
+}
+
+fn summary(
+    sql: &Transaction<'_>,
+    totals: &Totals,
+    histogram: Histogram,
+) -> Result<GroupSummary, StoreError> {
+    let newest = sql
+        .prepare_cached(
+            "SELECT id, title, cause, signal FROM dumps WHERE group_id = ?1 ORDER BY crashed_at_ms DESC, id DESC LIMIT 1",
+        )?
+        .query_row([&totals.id], |row| {
+            let text = |index| row.get::<_, Option<String>>(index).map(Option::unwrap_or_default);
+            Ok((id_column(row, 0)?, text(1)?, text(2)?, text(3)?))
+        })?;
+    let (latest, cause_title, cause, signal) = newest;
+    Ok(GroupSummary {
+        id: totals.id.clone(),
+        title: totals.title.clone(),
+        cause_title,
+        cause,
+        signal,
+        count: from_sql(totals.crashes),
+        first_seen_ms: totals.first_seen_ms,
+        last_seen_ms: totals.last_seen_ms,
+        images: facet(sql, &totals.id, "image")?,
+        containers: facet(sql, &totals.id, "container")?,
+        hosts: facet(sql, &totals.id, "host")?,
+        executables: facet(sql, &totals.id, "executable")?,
+        histogram: count_buckets(
+            sql,
+            histogram,
+            "d.group_id = ?",
+            vec![totals.id.clone().into()],
+        )?,
+        latest,
+    })
+}
+
+fn facet(sql: &Transaction<'_>, group: &str, facet: &str) -> Result<Vec<Count>, StoreError> {
+    let mut statement = sql.prepare_cached(
+        "SELECT value, crashes FROM group_facets WHERE group_id = ?1 AND facet = ?2 ORDER BY crashes DESC, value LIMIT ?3",
+    )?;
+    let rows = statement.query_map(params![group, facet, SHOWN_VALUES], |row| {
+        Ok(Count {
+            value: row.get(0)?,
+            count: from_sql(row.get(1)?),
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+fn count_buckets(
+    sql: &Transaction<'_>,
+    window: Histogram,
+    condition: &str,
+    values: Vec<Value>,
+) -> Result<Vec<u64>, StoreError> {
+    let mut counts = vec![0_u64; window.buckets.min(MOST_BUCKETS)];
+    let buckets = i64::try_from(counts.len()).unwrap_or(0);
+    if buckets == 0 || window.window_ms <= 0 {
+        return Ok(counts);
+    }
+    let width = (window.window_ms / buckets).max(1);
+    let start = window.now_ms.saturating_sub(width.saturating_mul(buckets));
+    let text = format!(
+        "SELECT (d.crashed_at_ms - ?) / ?, count(*) FROM {JOIN}
+         WHERE d.crashed_at_ms > ? AND d.crashed_at_ms <= ? AND {condition} GROUP BY 1"
+    );
+    // A bucket holds its end and not its start: a crash at this very moment is in the last one.
+    let fixed = [start.saturating_add(1), width, start, window.now_ms].map(Value::from);
+    let mut statement = sql.prepare_cached(&text)?;
+    let mut rows = statement.query(params_from_iter(fixed.into_iter().chain(values)))?;
+    while let Some(row) = rows.next()? {
+        let bucket = usize::try_from(row.get::<_, i64>(0)?).unwrap_or(0);
+        if let Some(count) = counts.get_mut(bucket) {
+            *count = from_sql(row.get(1)?);
+        }
+    }
+    Ok(counts)
+}
+
+/// Makes the group when it is new, empty for now. Says whether it was.
+pub(crate) fn ensure(
+    sql: &Transaction<'_>,
+    id: &str,
+    signature: &Signature,
+    at_ms: i64,
+) -> Result<bool, StoreError> {
+    let made = sql
+        .prepare_cached(
+            "INSERT INTO groups (id, hash, signature_version, signature_kind, title, crashes, first_seen_ms, last_seen_ms)
+             VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6, ?6) ON CONFLICT (id) DO NOTHING",
+        )?
+        .execute(params![id, signature.hash, signature.version, line(&signature.kind), line(&signature.title), at_ms])?;
+    Ok(made == 1)
+}
+
+/// Counts a dump in.
+pub(crate) fn join(
+    sql: &Transaction<'_>,
+    group: &str,
+    dump: i64,
+    at_ms: i64,
+) -> Result<(), StoreError> {
+    sql.prepare_cached(
+        "UPDATE groups SET crashes = crashes + 1, first_seen_ms = min(first_seen_ms, ?2),
+             last_seen_ms = max(last_seen_ms, ?2) WHERE id = ?1",
+    )?
+    .execute(params![group, at_ms])?;
+    let mut count = sql.prepare_cached(
+        "INSERT INTO group_facets (group_id, facet, value, crashes) VALUES (?1, ?2, ?3, 1)
+         ON CONFLICT (group_id, facet, value) DO UPDATE SET crashes = crashes + 1",
+    )?;
+    for (facet, value) in facets_of(sql, dump)? {
+        count.execute(params![group, facet, value])?;
+    }
+    Ok(())
+}
+
+/// Counts a dump out; its row must name another group by now, and still be there. The last one
+/// takes the group with it.
+pub(crate) fn leave(sql: &Transaction<'_>, group: &str, dump: i64) -> Result<(), StoreError> {
+    let mut count = sql.prepare_cached(
+        "UPDATE group_facets SET crashes = crashes - 1 WHERE group_id = ?1 AND facet = ?2 AND value = ?3",
+    )?;
+    for (facet, value) in facets_of(sql, dump)? {
+        count.execute(params![group, facet, value])?;
+    }
+    sql.prepare_cached("DELETE FROM group_facets WHERE group_id = ?1 AND crashes <= 0")?
+        .execute([group])?;
+    sql.prepare_cached("UPDATE groups SET crashes = crashes - 1 WHERE id = ?1")?
+        .execute([group])?;
+    sql.prepare_cached("DELETE FROM groups WHERE id = ?1 AND crashes <= 0")?
+        .execute([group])?;
+    sql.prepare_cached(
+        "UPDATE groups SET
+             first_seen_ms = coalesce((SELECT min(crashed_at_ms) FROM dumps WHERE group_id = ?1), first_seen_ms),
+             last_seen_ms = coalesce((SELECT max(crashed_at_ms) FROM dumps WHERE group_id = ?1), last_seen_ms)
+         WHERE id = ?1",
+    )?
+    .execute([group])?;
+    Ok(())
+}
+
+/// What a dump counts for in its group.
+fn facets_of(sql: &Transaction<'_>, dump: i64) -> Result<Vec<(&'static str, String)>, StoreError> {
+    let text = format!(
+        "SELECT c.image, coalesce(c.name, substr(c.container_id, 1, 12)), d.host, d.executable FROM {JOIN} WHERE d.key = ?1"
+    );
+    let values = sql.prepare_cached(&text)?.query_row([dump], |row| {
+        let names = ["image", "container", "host", "executable"];
+        names
+            .into_iter()
+            .enumerate()
+            .map(|(index, name)| Ok((name, row.get::<_, Option<String>>(index)?)))
+            .collect::<rusqlite::Result<Vec<_>>>()
+    })?;
+    Ok(values
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, line(&value?))))
+        .collect())
+}

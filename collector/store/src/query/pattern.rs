@@ -1,0 +1,99 @@
+//! Turns a value with `*` into what `SQLite` compares with; everything else stands for itself.
+
+use crate::database::column_text;
+
+/// The most bytes of a value with wildcards, and of a bare word: below `SQLite`'s limit of 50,000
+/// for patterns, escapes included.
+pub(super) const LONGEST: usize = 8 << 10;
+
+/// A value as written: literal pieces with anything between them. One piece means no wildcard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Pattern {
+    pieces: Vec<String>,
+}
+
+impl Pattern {
+    /// From pieces between wildcards; never none.
+    pub(super) fn new(pieces: &[String]) -> Self {
+        Self {
+            pieces: pieces.iter().map(|piece| column_text(piece)).collect(),
+        }
+    }
+
+    /// The whole value, when it has no wildcard.
+    pub(crate) fn literal(&self) -> Option<&str> {
+        match self.pieces.as_slice() {
+            [whole] => Some(whole),
+            _ => None,
+        }
+    }
+
+    /// The value with `change` applied to each literal piece.
+    pub(super) fn map(&self, change: impl Fn(&str) -> String) -> Self {
+        Self {
+            pieces: self.pieces.iter().map(|piece| change(piece)).collect(),
+        }
+    }
+
+    /// As GLOB wants it: exact case, anchored at both ends.
+    pub(crate) fn glob(&self) -> String {
+        let escaped: Vec<String> = self
+            .pieces
+            .iter()
+            .map(|piece| glob_literal(piece))
+            .collect();
+        escaped.join("*")
+    }
+
+    /// As LIKE wants it with `ESCAPE '\'`: any (ASCII) case, anywhere in the text.
+    pub(crate) fn like_anywhere(&self) -> String {
+        let escaped: Vec<String> = self
+            .pieces
+            .iter()
+            .map(|piece| like_literal(piece))
+            .collect();
+        format!("%{}%", escaped.join("%"))
+    }
+
+    /// Bytes of all pieces.
+    pub(super) fn len(&self) -> usize {
+        self.pieces.iter().map(String::len).sum()
+    }
+}
+
+/// Escapes a text so that GLOB takes it literally: a wildcard alone in a class is itself.
+pub(crate) fn glob_literal(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '*' | '?' | '[' => escaped.extend(['[', character, ']']),
+            other => escaped.push(other),
+        }
+    }
+    escaped
+}
+
+fn like_literal(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        if matches!(character, '%' | '_' | '\\') {
+            escaped.push('\\');
+        }
+        escaped.push(character);
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_star_of_the_query_is_a_wildcard() {
+        let pattern = Pattern::new(&["a?[b".into(), "c*%_\\".into()]);
+        assert_eq!(pattern.glob(), "a[?][[]b*c[*]%_\\");
+        assert_eq!(pattern.like_anywhere(), "%a?[b%c*\\%\\_\\\\%");
+        assert_eq!(pattern.literal(), None);
+        assert_eq!(Pattern::new(&["a\0b".into()]).literal(), Some("a\u{2400}b"));
+    }
+}

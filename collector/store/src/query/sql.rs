@@ -1,0 +1,190 @@
+//! Turns a query into an SQL condition. Every value is bound; only text of this file is SQL.
+
+use super::language::{Clause, Field, Query, Test};
+use super::pattern::{Pattern, glob_literal};
+use rusqlite::types::Value;
+
+/// A condition on `dumps d LEFT JOIN containers c`, and its parameters in order.
+#[derive(Debug, Default)]
+pub(crate) struct Condition {
+    pub(crate) sql: String,
+    pub(crate) parameters: Vec<Value>,
+}
+
+impl Condition {
+    /// The whole query; `TRUE` for the empty one.
+    pub(crate) fn of(query: &Query) -> Self {
+        let mut condition = Self {
+            sql: "TRUE".to_owned(),
+            parameters: vec![],
+        };
+        for group in alternatives(&query.clauses) {
+            condition.sql.push_str(" AND (");
+            for (index, clause) in group.into_iter().enumerate() {
+                condition.sql.push_str(if index == 0 { "" } else { " OR " });
+                condition.test(&clause.test);
+            }
+            condition.sql.push(')');
+        }
+        for clause in query.clauses.iter().filter(|clause| clause.negated) {
+            condition.sql.push_str(" AND (");
+            condition.test(&clause.test);
+            // NULL, where there is nothing to compare, counts as no match.
+            condition.sql.push_str(") IS NOT TRUE");
+        }
+        condition
+    }
+
+    fn test(&mut self, test: &Test) {
+        match test {
+            Test::Text(field, pattern) => self.text(*field, pattern),
+            Test::Label(key, value) => self.label(key, value.as_ref()),
+            Test::SignalNumber(number) => self.push("d.signal_number = ?", [Value::from(*number)]),
+            Test::Pid(pid) => self.push("d.pid = ?", [Value::from(*pid)]),
+            Test::Status(status) => self.push("d.status = ?", [status.as_str().to_owned().into()]),
+            Test::Since(at) => self.push("d.crashed_at_ms >= ?", [Value::from(*at)]),
+            Test::Until(at) => self.push("d.crashed_at_ms <= ?", [Value::from(*at)]),
+            Test::Word(pattern) => self.word(pattern),
+        }
+    }
+
+    fn push(&mut self, sql: &str, parameters: impl IntoIterator<Item = Value>) {
+        self.sql.push_str(sql);
+        self.parameters.extend(parameters);
+    }
+
+    /// One column equals the value, or matches it where it has wildcards.
+    fn column(&mut self, column: &str, pattern: &Pattern) {
+        match pattern.literal() {
+            Some(literal) => self.push(&format!("{column} = ?"), [literal.to_owned().into()]),
+            None => self.push(&format!("{column} GLOB ?"), [pattern.glob().into()]),
+        }
+    }
+
+    /// Besides the value itself, what people mean by it.
+    fn text(&mut self, field: Field, pattern: &Pattern) {
+        let also = |globs: &[&str]| -> Vec<String> {
+            let literal = pattern.literal().map(glob_literal);
+            literal
+                .map(|text| globs.iter().map(|glob| glob.replace('@', &text)).collect())
+                .unwrap_or_default()
+        };
+        match field {
+            Field::Id => self.either("d.id", pattern, also(&["@*"])),
+            Field::Group => self.either("d.group_id", pattern, also(&["@*"])),
+            Field::Container => self.container(pattern),
+            // `image:api` is any tag of it.
+            Field::Image => self.image(pattern),
+            Field::ImageId => self.either("c.image_id", pattern, also(&["@*", "sha256:@*"])),
+            Field::Host => self.column("d.host", pattern),
+            Field::Signal => self.column("d.signal", pattern),
+            // `exe:server` is one anywhere.
+            Field::Executable => self.either("d.executable", pattern, also(&["*/@"])),
+            Field::Name => self.column("d.name", pattern),
+            Field::Cause => self.column("d.cause", pattern),
+            Field::Function => self.function(pattern, also(&["@(*", "*::@", "*::@(*", "*.@"])),
+            Field::Runtime => self.column("c.runtime", pattern),
+            Field::Unit => self.either("d.unit", pattern, also(&["@.service"])),
+        }
+    }
+
+    fn either(&mut self, column: &str, pattern: &Pattern, globs: Vec<String>) {
+        self.sql.push('(');
+        self.column(column, pattern);
+        for glob in globs {
+            self.push(&format!(" OR {column} GLOB ?"), [glob.into()]);
+        }
+        self.sql.push(')');
+    }
+
+    fn container(&mut self, pattern: &Pattern) {
+        self.sql.push('(');
+        self.column("c.name", pattern);
+        // Docker takes a beginning of the id for the name.
+        if let Some(text) = pattern.literal().filter(|text| text.len() >= 4) {
+            self.push(
+                " OR c.container_id GLOB ?",
+                [format!("{}*", glob_literal(text)).into()],
+            );
+        }
+        self.sql.push(')');
+    }
+
+    fn image(&mut self, pattern: &Pattern) {
+        self.sql.push('(');
+        self.column("c.image", pattern);
+        if let Some(text) = pattern.literal().map(glob_literal) {
+            for glob in [format!("{text}:*"), format!("{text}@*")] {
+                self.push(" OR c.image GLOB ?", [glob.into()]);
+            }
+        }
+        self.sql.push(')');
+    }
+
+    fn function(&mut self, pattern: &Pattern, globs: Vec<String>) {
+        self.sql.push_str(
+            "EXISTS (SELECT 1 FROM dump_functions df JOIN functions f ON f.key = df.function WHERE df.dump = d.key AND ",
+        );
+        self.either("f.name", pattern, globs);
+        self.sql.push(')');
+    }
+
+    fn label(&mut self, key: &str, value: Option<&Pattern>) {
+        let label = crate::database::column_text(key);
+        let sql = "EXISTS (SELECT 1 FROM container_labels l WHERE l.container = d.container AND l.label = ?";
+        self.push(sql, [label.into()]);
+        if let Some(pattern) = value {
+            self.sql.push_str(" AND ");
+            self.column("l.value", pattern);
+        }
+        self.sql.push(')');
+    }
+
+    fn word(&mut self, pattern: &Pattern) {
+        let like: Value = pattern.like_anywhere().into();
+        self.sql.push('(');
+        for column in [
+            "d.title",
+            "d.location",
+            "d.command",
+            "d.name",
+            "d.unit",
+            "c.name",
+            "c.image",
+        ] {
+            self.push(&format!("{column} LIKE ? ESCAPE '\\' OR "), [like.clone()]);
+        }
+        self.push(
+            "d.group_id IN (SELECT id FROM groups WHERE title LIKE ? ESCAPE '\\'))",
+            [like],
+        );
+    }
+}
+
+/// The clauses that are not negated, those of one field together: any of them may match.
+fn alternatives(clauses: &[Clause]) -> Vec<Vec<&Clause>> {
+    let mut groups: Vec<Vec<&Clause>> = vec![];
+    for clause in clauses.iter().filter(|clause| !clause.negated) {
+        let same = groups
+            .iter_mut()
+            .find(|group| group.first().is_some_and(|first| same_field(first, clause)));
+        match same {
+            Some(group) => group.push(clause),
+            None => groups.push(vec![clause]),
+        }
+    }
+    groups
+}
+
+/// Times and bare words all hold; everything else is a choice among values of its field.
+fn same_field(a: &Clause, b: &Clause) -> bool {
+    match (&a.test, &b.test) {
+        (Test::Text(a, _), Test::Text(b, _)) => a == b,
+        (Test::Label(a, _), Test::Label(b, _)) => a == b,
+        (Test::SignalNumber(_), Test::SignalNumber(_) | Test::Text(Field::Signal, _))
+        | (Test::Text(Field::Signal, _), Test::SignalNumber(_))
+        | (Test::Pid(_), Test::Pid(_))
+        | (Test::Status(_), Test::Status(_)) => true,
+        _ => false,
+    }
+}

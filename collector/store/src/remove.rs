@@ -1,0 +1,93 @@
+//! Removes dumps, and with the last of them what only they needed.
+
+use crate::database::lock;
+use crate::dumps::key_of;
+use crate::events::{self, Kind};
+use crate::files::{self, failed};
+use crate::groups;
+use crate::modules::list;
+use crate::store::{Store, StoreError};
+use aground_helper::id::DumpId;
+use rusqlite::Transaction;
+use std::{fs, io};
+
+impl Store {
+    /// Removes a dump: row, files, modules no other dump uses, and its group when it was the last.
+    pub fn remove_dump(&self, id: &DumpId) -> Result<(), StoreError> {
+        let from = self.inner.files.dump(id);
+        let to = self.inner.files.trash().join(id.as_str());
+        match fs::rename(&from, &to) {
+            // A row without files: somebody deleted them by hand.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && self.contains(id)? => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(StoreError::NotFound("dump"));
+            }
+            other => other.map_err(failed("cannot move", &from))?,
+        }
+        self.forget(id)
+    }
+
+    /// Ends the removals a kill cut short. Returns their number.
+    pub(crate) fn empty_trash(&self) -> Result<u64, StoreError> {
+        let mut emptied = 0;
+        for path in list(&self.inner.files.trash())? {
+            match path
+                .file_name()
+                .and_then(|name| name.to_str())
+                .and_then(|name| name.parse().ok())
+            {
+                Some(id) => self.forget(&id)?,
+                None => files::remove_tree(&path)?,
+            }
+            emptied += 1;
+        }
+        Ok(emptied)
+    }
+
+    /// Removes the row, then the files in the trash.
+    fn forget(&self, id: &DumpId) -> Result<(), StoreError> {
+        let _modules = lock(&self.inner.modules);
+        let unused = self.inner.database.write(|sql| match key_of(sql, id)? {
+            Some(key) => delete(sql, key, id),
+            None => Ok(vec![]),
+        })?;
+        files::remove_tree(&self.inner.files.trash().join(id.as_str()))?;
+        for sha256 in unused {
+            self.inner.files.remove_module(&sha256)?;
+        }
+        Ok(())
+    }
+}
+
+/// Deletes a dump's row and what only it needed. Returns the modules nobody needs now.
+fn delete(sql: &Transaction<'_>, key: i64, id: &DumpId) -> Result<Vec<String>, StoreError> {
+    let group: Option<String> =
+        sql.query_row("SELECT group_id FROM dumps WHERE key = ?1", [key], |row| {
+            row.get(0)
+        })?;
+    if let Some(group) = group {
+        sql.execute("UPDATE dumps SET group_id = NULL WHERE key = ?1", [key])?;
+        groups::leave(sql, &group, key)?;
+    }
+    let unused = "SELECT module FROM dump_modules mine WHERE dump = ?1 AND NOT EXISTS
+        (SELECT 1 FROM dump_modules other WHERE other.module = mine.module AND other.dump <> ?1)";
+    let unused: Vec<i64> = sql
+        .prepare_cached(unused)?
+        .query_map([key], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    let container: Option<i64> = sql.query_row(
+        "DELETE FROM dumps WHERE key = ?1 RETURNING container",
+        [key],
+        |row| row.get(0),
+    )?;
+    if let Some(container) = container {
+        let orphan = "DELETE FROM containers WHERE key = ?1 AND NOT EXISTS (SELECT 1 FROM dumps WHERE container = ?1)";
+        sql.execute(orphan, [container])?;
+    }
+    events::push(sql, Kind::Removed, id, None, false)?;
+    let mut delete = sql.prepare_cached("DELETE FROM modules WHERE key = ?1 RETURNING sha256")?;
+    Ok(unused
+        .iter()
+        .map(|module| delete.query_row([module], |row| row.get(0)))
+        .collect::<Result<_, _>>()?)
+}

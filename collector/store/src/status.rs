@@ -1,0 +1,44 @@
+//! What the store holds, in numbers.
+
+use crate::database::from_sql;
+use crate::files::failed;
+use crate::store::{Store, StoreError, now_ms};
+use crate::types::StoreStatus;
+use std::fs;
+
+impl Store {
+    /// What the store holds.
+    pub fn status(&self) -> Result<StoreStatus, StoreError> {
+        let now = now_ms();
+        let mut status = self.inner.database.read(|sql| {
+            let number = |text: &str| -> Result<u64, StoreError> {
+                Ok(from_sql(
+                    sql.prepare_cached(text)?.query_row([], |row| row.get(0))?,
+                ))
+            };
+            let oldest: Option<i64> =
+                sql.query_row("SELECT min(queued_at_ms) FROM jobs", [], |row| row.get(0))?;
+            Ok(StoreStatus {
+                dumps: number("SELECT count(*) FROM dumps")?,
+                groups: number("SELECT count(*) FROM groups")?,
+                pending: number("SELECT count(*) FROM jobs")?,
+                failed: number("SELECT count(*) FROM dumps WHERE status = 'failed'")?,
+                oldest_pending_ms: oldest.map(|queued| from_sql(now.saturating_sub(queued))),
+                core_bytes: number("SELECT coalesce(sum(stored_bytes), 0) FROM dumps")?,
+                module_bytes: number("SELECT coalesce(sum(bytes), 0) FROM modules")?,
+                modules: number("SELECT count(*) FROM modules")?,
+                ..StoreStatus::default()
+            })
+        })?;
+        let database = self.inner.files.database();
+        // Most of what was written lately is in the write-ahead log.
+        for path in [database.clone(), database.with_extension("db-wal")] {
+            status.database_bytes += fs::metadata(path).map_or(0, |file| file.len());
+        }
+        let root = &self.inner.files.root;
+        let system = rustix::fs::statvfs(root)
+            .map_err(|errno| failed("cannot look at", root)(errno.into()))?;
+        status.free_bytes = system.f_bavail.saturating_mul(system.f_frsize);
+        Ok(status)
+    }
+}
