@@ -130,12 +130,12 @@ impl IntoResponse for Problem {
 }
 
 impl From<StoreError> for Problem {
+    // Whatever else the store reports is the operator's business, not the client's.
+    #[allow(clippy::match_wildcard_for_single_variants)]
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::NotFound(what) => Self::not_found(format!("no such {what}")),
             StoreError::BadCursor => Self::bad_parameter(StoreError::BadCursor.to_string()),
-            // Whatever else the store reports is the operator's business, not the client's.
-            #[allow(clippy::match_wildcard_for_single_variants)]
             other => Self::internal(&other),
         }
     }

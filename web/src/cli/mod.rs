@@ -1,34 +1,303 @@
-//! The command line: a file per verb.
+//! The command line: a file per verb; [`DumpVerb`] is what `aground` and `docker dumps` share.
 
+pub mod bt;
+pub mod complete;
+pub mod cp;
+pub mod docker;
+pub mod groups;
+pub mod human;
+pub mod inspect;
+pub mod listing;
+pub mod log;
+pub mod ls;
+pub mod moment;
+pub mod ping;
+pub mod rm;
 pub mod serve;
+pub mod session;
+pub mod status;
+pub mod table;
+pub mod template;
+pub mod text;
+pub mod version;
 
-use clap::{Parser, Subcommand};
+use crate::client::{Client, Endpoint};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use session::{Failure, Session};
+use std::ffi::OsString;
 use std::process::ExitCode;
 
-/// Explains why containers crash.
+/// Docker's help layout.
+pub const HELP: &str = "\
+Usage:  {usage}
+
+{about}
+
+{all-args}{after-help}";
+
+/// Explain why containers crash
 #[derive(Parser)]
-#[command(name = "aground", version)]
-struct Arguments {
+#[command(name = "aground", version, help_template = HELP, disable_help_subcommand = true)]
+struct Aground {
+    /// Daemon to talk to
+    #[arg(
+        help = "Daemon to talk to: unix:///path/to/api.sock or http://127.0.0.1:7400",
+        long,
+        global = true,
+        value_name = "ADDRESS",
+        env = "AGROUND_HOST",
+        hide_env = true
+    )]
+    host: Option<Endpoint>,
     #[command(subcommand)]
-    verb: Verb,
+    verb: Option<Verb>,
 }
 
 #[derive(Subcommand)]
 enum Verb {
+    #[command(flatten)]
+    Dump(DumpVerb),
+    #[command(help_template = HELP)]
+    Ping(ping::Arguments),
+    #[command(help_template = HELP)]
     Serve(serve::Arguments),
+    #[command(help_template = HELP)]
+    Version(version::Arguments),
 }
 
-/// Runs the program.
+/// The verbs about dumps: `aground …` and `docker dumps …`.
+#[derive(Subcommand)]
+pub enum DumpVerb {
+    /// List dumps
+    #[command(help_template = HELP, visible_alias = "list")]
+    Ls(ls::Arguments),
+    /// Show everything known about dumps as JSON
+    #[command(help_template = HELP)]
+    Inspect(inspect::Arguments),
+    /// Show why a process died and where: cause and backtrace
+    #[command(help_template = HELP)]
+    Bt(bt::Arguments),
+    /// List crashes by cause, or explain a group
+    #[command(help_template = HELP, args_conflicts_with_subcommands = true)]
+    Groups(groups::Arguments),
+    /// Copy a core to a file, a directory or standard output
+    #[command(help_template = HELP)]
+    Cp(cp::Arguments),
+    /// Show the end of the container's log as it was when the process died
+    #[command(help_template = HELP, visible_alias = "logs")]
+    Log(log::Arguments),
+    /// Remove dumps
+    #[command(help_template = HELP)]
+    Rm(rm::Arguments),
+    /// Show the state of the daemon and its store
+    #[command(help_template = HELP)]
+    Status(status::Arguments),
+}
+
+/// Runs `aground` with the process's arguments.
 pub fn run() -> ExitCode {
-    let arguments = Arguments::parse();
-    let result = match arguments.verb {
-        Verb::Serve(arguments) => serve::run(arguments),
+    let program = "aground";
+    let mut command = Aground::command();
+    command =
+        command.after_help("\nRun 'aground COMMAND --help' for more information on a command.");
+    let parsed = match parse(&command, std::env::args_os().skip(1), program) {
+        Ok(matches) => matches,
+        Err(code) => return code,
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("aground: {error:#}");
-            ExitCode::FAILURE
-        }
+    let Aground { host, verb } = match Aground::from_arg_matches(&parsed) {
+        Ok(arguments) => arguments,
+        Err(error) => return refuse(&error, &command, program),
+    };
+    let Some(verb) = verb else {
+        return print_help(command);
+    };
+    let endpoint = host.unwrap_or_else(Endpoint::local);
+    finish(program, dispatch(verb, endpoint, program))
+}
+
+fn dispatch(verb: Verb, endpoint: Endpoint, program: &'static str) -> Result<(), Failure> {
+    match verb {
+        Verb::Dump(verb) => run_dump_verb(verb, endpoint, program),
+        Verb::Serve(arguments) => serve::run(arguments),
+        Verb::Ping(arguments) => with_session(endpoint, program, async |session| {
+            ping::run(&arguments, session).await
+        }),
+        Verb::Version(arguments) => with_session(endpoint, program, async |session| {
+            version::run(&arguments, session).await
+        }),
     }
+}
+
+/// Runs a verb that both programs have.
+pub fn run_dump_verb(
+    verb: DumpVerb,
+    endpoint: Endpoint,
+    program: &'static str,
+) -> Result<(), Failure> {
+    with_session(endpoint, program, async |session| match verb {
+        DumpVerb::Ls(arguments) => ls::run(arguments, session).await,
+        DumpVerb::Inspect(arguments) => inspect::run(&arguments, session).await,
+        DumpVerb::Bt(arguments) => bt::run(&arguments, session).await,
+        DumpVerb::Groups(arguments) => groups::run(arguments, session).await,
+        DumpVerb::Cp(arguments) => cp::run(&arguments, session).await,
+        DumpVerb::Log(arguments) => log::run(&arguments, session).await,
+        DumpVerb::Rm(arguments) => rm::run(&arguments, session).await,
+        DumpVerb::Status(arguments) => status::run(&arguments, session).await,
+    })
+}
+
+fn with_session(
+    endpoint: Endpoint,
+    program: &'static str,
+    verb: impl AsyncFnOnce(&mut Session) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let mut session = Session::new(Client::new(endpoint), program);
+    let result = runtime.block_on(verb(&mut session));
+    // What was written before a failure is shown before it.
+    let flushed = session.flush();
+    result.and(flushed.map_err(Into::into))
+}
+
+/// Says what went wrong, in one line, and with which code to exit.
+pub fn finish(program: &str, result: Result<(), Failure>) -> ExitCode {
+    let Err(failure) = result else {
+        return ExitCode::SUCCESS;
+    };
+    if let Some(message) = failure.message() {
+        complain(program, &message);
+    }
+    failure.exit_code()
+}
+
+/// Writes one line to standard error.
+pub fn complain(program: &str, message: &str) {
+    use std::io::Write;
+    // Nobody can be told that standard error is closed.
+    let _ = writeln!(std::io::stderr(), "{program}: {}", text::visible(message));
+}
+
+/// Parses arguments; help and version are printed, mistakes told as Docker tells them.
+pub fn parse(
+    command: &clap::Command,
+    arguments: impl Iterator<Item = OsString>,
+    program: &str,
+) -> Result<clap::ArgMatches, ExitCode> {
+    let named = command.clone().no_binary_name(true).bin_name(program);
+    named
+        .try_get_matches_from(arguments)
+        .map_err(|error| refuse(&error, command, program))
+}
+
+fn refuse(error: &clap::Error, command: &clap::Command, program: &str) -> ExitCode {
+    use clap::error::ErrorKind;
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            // A closed pipe is no mistake.
+            let _ = error.print();
+            return ExitCode::SUCCESS;
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => return print_help(command.clone()),
+        _ => {}
+    }
+    let text = error.to_string();
+    let mut lines = text.lines().filter(|line| !line.trim().is_empty());
+    let first = lines.next().unwrap_or_default();
+    let first = first
+        .strip_prefix("error: ")
+        .unwrap_or(first)
+        .trim_end_matches(':');
+    // "the following required arguments were not provided:" goes on below.
+    let more: Vec<&str> = lines
+        .take_while(|line| line.starts_with("  "))
+        .map(str::trim)
+        .take(3)
+        .collect();
+    let usage = text.lines().find_map(|line| line.strip_prefix("Usage: "));
+    let usage = usage.unwrap_or(program);
+    let of = usage
+        .split(" [")
+        .next()
+        .and_then(|u| u.split(" <").next())
+        .unwrap_or(program);
+    complain(program, [&[first][..], &more].concat().join(" ").trim());
+    eprintln!("\nUsage:  {usage}\n\nRun '{of} --help' for more information");
+    ExitCode::from(USAGE)
+}
+
+/// What Docker exits with when its own command line is wrong.
+const USAGE: u8 = 125;
+
+fn print_help(mut command: clap::Command) -> ExitCode {
+    // A closed pipe is no mistake.
+    let _ = command.print_help();
+    ExitCode::SUCCESS
+}
+
+/// The dump verbs as a command of their own: `docker dumps`.
+pub fn dump_command(name: &'static str) -> clap::Command {
+    let command = clap::Command::new(name)
+        .bin_name("docker dumps")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("Crash dumps of containers: what died, where and why")
+        .help_template(HELP)
+        .disable_help_subcommand(true)
+        .after_help("\nRun 'docker dumps COMMAND --help' for more information on a command.");
+    DumpVerb::augment_subcommands(command)
+}
+
+/// `-f/--filter`, `--since` and `--until`, query words: how lists are narrowed.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Narrowing {
+    /// Filter output based on conditions provided, such as image=api*, signal=SIGSEGV, label=k=v
+    #[arg(short, long = "filter", value_name = "KEY=VALUE")]
+    filters: Vec<String>,
+    /// Show crashes since a time (2026-11-20T15:04) or duration back (24h)
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Show crashes before a time or duration back
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+    /// Query: field:value terms and words, such as image:api* panic
+    #[arg(value_name = "QUERY")]
+    words: Vec<String>,
+}
+
+impl Narrowing {
+    /// The parameters of a list request: `query=…&filter=…`.
+    pub fn parameters(&self) -> Result<String, Failure> {
+        let mut parameters = Vec::new();
+        if !self.words.is_empty() {
+            parameters.push(("query", self.words.join(" ")));
+        }
+        for filter in &self.filters {
+            parameters.push(("filter", checked_filter(filter)?));
+        }
+        let (now, zone) = (jiff::Timestamp::now(), jiff::tz::TimeZone::system());
+        for (key, moment) in [("since", &self.since), ("until", &self.until)] {
+            if let Some(moment) = moment {
+                let time = moment::parse(moment, now, &zone)
+                    .map_err(|error| Failure::Message(format!("--{key}: {error}")))?;
+                parameters.push(("filter", format!("{key}={time:.3}")));
+            }
+        }
+        let encoded = parameters
+            .iter()
+            .map(|(name, value)| format!("{name}={}", crate::client::encode(value)));
+        Ok(encoded.collect::<Vec<_>>().join("&"))
+    }
+}
+
+/// Docker's manners: the key in lower case, the value trimmed.
+fn checked_filter(filter: &str) -> Result<String, Failure> {
+    let split = filter
+        .split_once('=')
+        .filter(|(key, _)| !key.trim().is_empty());
+    let Some((key, value)) = split else {
+        let message = format!("bad format of filter \"{filter}\" (expected name=value)");
+        return Err(Failure::Message(message));
+    };
+    Ok(format!("{}={}", key.trim().to_lowercase(), value.trim()))
 }

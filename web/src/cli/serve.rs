@@ -1,5 +1,6 @@
 //! `aground serve`: takes dumps in, has them analysed, serves API and pages.
 
+use super::session::Failure;
 use aground_daemon::Config;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -23,16 +24,16 @@ pub struct Arguments {
 }
 
 /// Runs until SIGTERM or SIGINT.
-pub fn run(arguments: Arguments) -> anyhow::Result<()> {
+pub fn run(arguments: Arguments) -> Result<(), Failure> {
     log_to_stderr();
     let config = configure(arguments)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(crate::serve::serve(config))?;
+    let served = runtime.block_on(crate::serve::serve(config));
     // A worker thread stuck in a system call must not hold the process.
     runtime.shutdown_background();
-    Ok(())
+    served.map_err(|error| Failure::Other(error.into()))
 }
 
 #[allow(clippy::unnecessary_wraps)] // until Config::load is there

@@ -1,0 +1,235 @@
+//! `groups`: lists crashes by cause, and explains why crashes are in one group.
+
+use super::listing::{Field, Listing, Row, fetch};
+use super::session::{Failure, Session};
+use super::table::{self, Cell};
+use super::template::Format;
+use super::text::{visible, visible_json};
+use super::{Narrowing, human};
+use crate::api::groups::Explanation;
+use crate::client::encode;
+use aground_store::types::{Count, GroupSummary};
+use std::io::Write;
+
+/// Flags of `groups`.
+#[derive(clap::Args)]
+pub struct Arguments {
+    #[command(subcommand)]
+    action: Option<Action>,
+    #[command(flatten)]
+    list: List,
+}
+
+#[derive(clap::Subcommand)]
+enum Action {
+    /// List groups
+    #[command(help_template = super::HELP, visible_alias = "list")]
+    Ls(List),
+    /// Show why the crashes of a group are one group
+    #[command(help_template = super::HELP)]
+    Explain(Explain),
+}
+
+#[derive(clap::Args)]
+struct List {
+    #[command(flatten)]
+    narrowing: Narrowing,
+    /// Show n groups seen last
+    #[arg(short = 'n', long = "last", value_name = "N")]
+    last: Option<usize>,
+    /// Only display group IDs
+    #[arg(short, long)]
+    quiet: bool,
+    /// Don't truncate output
+    #[arg(long)]
+    no_trunc: bool,
+    /// Format output: table, table TEMPLATE, json, or a Go template
+    #[arg(long, value_name = "FORMAT")]
+    format: Option<String>,
+}
+
+#[derive(clap::Args)]
+struct Explain {
+    /// Group ID or the beginning of one
+    #[arg(value_name = "GROUP")]
+    group: String,
+    /// Format output: text or json
+    #[arg(long, value_name = "FORMAT", default_value = "text", value_parser = ["text", "json"])]
+    format: String,
+}
+
+const LISTING: Listing = Listing {
+    fields: &[
+        field("ID", "GROUP ID"),
+        field("Count", "COUNT"),
+        field("Trend", "LAST 24 HOURS"),
+        field("FirstSeen", "FIRST SEEN"),
+        field("LastSeen", "LAST SEEN"),
+        field("Images", "IMAGES"),
+        field("Containers", "CONTAINERS"),
+        field("Hosts", "HOSTS"),
+        field("Executables", "EXECUTABLES"),
+        field("Signal", "SIGNAL"),
+        field("Kind", "KIND"),
+        field("Cause", "WHAT HAPPENED"),
+        field("Title", "SIGNATURE"),
+        field("Latest", "LATEST DUMP"),
+    ],
+    columns: &[
+        "ID",
+        "Count",
+        "Trend",
+        "FirstSeen",
+        "LastSeen",
+        "Images",
+        "Cause",
+        "Title",
+    ],
+};
+
+const fn field(name: &'static str, header: &'static str) -> Field {
+    Field { name, header }
+}
+
+/// Lists or explains groups.
+pub async fn run(arguments: Arguments, session: &mut Session) -> Result<(), Failure> {
+    match arguments.action {
+        None => list(arguments.list, session).await,
+        Some(Action::Ls(arguments)) => list(arguments, session).await,
+        Some(Action::Explain(arguments)) => explain(&arguments, session).await,
+    }
+}
+
+async fn list(arguments: List, session: &mut Session) -> Result<(), Failure> {
+    let parameters = arguments.narrowing.parameters()?;
+    let groups: Vec<GroupSummary> =
+        fetch(session, "/api/v1/groups", &parameters, arguments.last).await?;
+    let now = session.now_ms;
+    let rows: Vec<Row> = groups
+        .into_iter()
+        .map(|group| row(group, now, !arguments.no_trunc))
+        .collect();
+    LISTING.print(
+        session,
+        &rows,
+        &Format::parse(arguments.format.as_deref()),
+        arguments.quiet,
+    )
+}
+
+fn row(group: GroupSummary, now_ms: i64, truncate: bool) -> Row {
+    let latest = if truncate {
+        group.latest.short()
+    } else {
+        group.latest.as_str()
+    };
+    let values = vec![
+        if truncate {
+            super::ls::short(&group.id).to_owned()
+        } else {
+            group.id
+        },
+        group.count.to_string(),
+        sparkline(&group.histogram),
+        human::ago(group.first_seen_ms, now_ms),
+        human::ago(group.last_seen_ms, now_ms),
+        names(&group.images, truncate),
+        names(&group.containers, truncate),
+        names(&group.hosts, truncate),
+        names(&group.executables, truncate),
+        group.signal,
+        group.cause,
+        group.cause_title,
+        group.title,
+        latest.to_owned(),
+    ];
+    Row {
+        values,
+        ..Row::default()
+    }
+}
+
+/// The most frequent value and how many others there are, or all of them.
+fn names(counts: &[Count], truncate: bool) -> String {
+    match counts {
+        [] => String::new(),
+        [first, _, ..] if truncate => format!("{} +{}", first.value, counts.len() - 1),
+        _ => counts
+            .iter()
+            .map(|count| count.value.as_str())
+            .collect::<Vec<_>>()
+            .join(","),
+    }
+}
+
+/// Crashes per bucket as bars; a dot where there were none.
+fn sparkline(buckets: &[u64]) -> String {
+    const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    let highest = buckets.iter().copied().max().unwrap_or(0);
+    let bar = |&count: &u64| {
+        if count == 0 {
+            return '·';
+        }
+        let step = u128::from(count) * 7 / u128::from(highest.max(1));
+        BARS.get(usize::try_from(step).unwrap_or(7))
+            .copied()
+            .unwrap_or('█')
+    };
+    buckets.iter().map(bar).collect()
+}
+
+async fn explain(arguments: &Explain, session: &mut Session) -> Result<(), Failure> {
+    let target = format!("/api/v1/groups/{}/explain", encode(&arguments.group));
+    let explanation: Explanation = session.client.get(&target).await?;
+    if arguments.format == "json" {
+        let json = serde_json::to_string_pretty(&explanation).map_err(std::io::Error::from)?;
+        writeln!(session.out, "{}", visible_json(&json))?;
+        return Ok(());
+    }
+    writeln!(session.out, "Group      {}", visible(&explanation.group))?;
+    writeln!(session.out, "Signature  {}", visible(&explanation.title))?;
+    writeln!(
+        session.out,
+        "Made of    {} (rules version {})",
+        made_of(&explanation.kind),
+        explanation.version
+    )?;
+    writeln!(session.out, "Hash       {}", visible(&explanation.hash))?;
+    writeln!(session.out, "Newest     {}\n", explanation.dump)?;
+    let mut rows: Vec<Vec<Cell>> = vec![vec!["".into(), "FRAME".into(), "WHY".into()]];
+    for frame in &explanation.frames {
+        let (mark, why) = match &frame.rule {
+            _ if frame.kept => ("counts", "part of the signature".to_owned()),
+            Some(rule) => ("dropped", visible(rule)),
+            None => ("dropped", "beyond the frames that count".to_owned()),
+        };
+        rows.push(vec![
+            mark.into(),
+            visible(&frame.function).into(),
+            why.into(),
+        ]);
+    }
+    table::write(&mut session.out, &rows, false)?;
+    Ok(())
+}
+
+fn made_of(kind: &str) -> String {
+    match kind {
+        "symbolic" => "function names".to_owned(),
+        "offsets" => "module build IDs and offsets".to_owned(),
+        "facts" => "signal and executable: there was no stack".to_owned(),
+        other => visible(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trends_show_absence_and_the_highest() {
+        assert_eq!(sparkline(&[0, 1, 4, 8]), "·▁▄█");
+        assert_eq!(sparkline(&[u64::MAX]), "█");
+        assert_eq!(sparkline(&[]), "");
+    }
+}

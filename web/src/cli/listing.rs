@@ -1,0 +1,162 @@
+//! Prints lists the way Docker does: table, table of chosen columns, JSON lines, template, ids.
+
+use super::session::{Failure, Session};
+use super::table::{self, Cell};
+use super::template::{self, Format, LABELS, RowTemplate, object};
+use super::text::{visible, visible_json};
+use crate::client::ClientError;
+use aground_store::types::Page;
+use gtmpl_ng::Value;
+use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
+use std::io::Write;
+
+/// A field rows have: its name in templates and JSON, and its header in tables.
+pub struct Field {
+    /// Such as `RunningFor`.
+    pub name: &'static str,
+    /// Such as `CREATED`.
+    pub header: &'static str,
+}
+
+/// A kind of list.
+pub struct Listing {
+    /// All fields; the first is the id.
+    pub fields: &'static [Field],
+    /// The columns of the plain table.
+    pub columns: &'static [&'static str],
+}
+
+/// One row: raw texts by field name, made safe where they are shown.
+#[derive(Clone, Debug, Default)]
+pub struct Row {
+    /// In the order of [`Listing::fields`].
+    pub values: Vec<String>,
+    /// For `.Label "key"`.
+    pub labels: BTreeMap<String, String>,
+    /// A field whose cell is coloured, and how.
+    pub style: Option<(&'static str, &'static str)>,
+}
+
+impl Listing {
+    /// Prints rows as `--format` and `--quiet` say.
+    pub fn print(
+        &self,
+        session: &mut Session,
+        rows: &[Row],
+        format: &Format,
+        quiet: bool,
+    ) -> Result<(), Failure> {
+        match format {
+            _ if quiet => {
+                for id in rows.iter().filter_map(|row| row.values.first()) {
+                    writeln!(session.out, "{}", visible(id))?;
+                }
+            }
+            Format::Table => {
+                let color = session.color;
+                table::write(&mut session.out, &self.table(rows), color)?;
+            }
+            Format::TableOf(columns) => {
+                let rows = self.table_of(columns, rows)?;
+                table::write(&mut session.out, &rows, false)?;
+            }
+            Format::Json => {
+                for row in rows {
+                    let json = serde_json::Value::Object(self.json(row));
+                    writeln!(session.out, "{}", visible_json(&json.to_string()))?;
+                }
+            }
+            Format::Template(text) => {
+                let template = RowTemplate::parse(text)?;
+                for row in rows {
+                    writeln!(session.out, "{}", template.expand(self.value(row))?)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn table(&self, rows: &[Row]) -> Vec<Vec<Cell>> {
+        let index = |column: &&str| self.fields.iter().position(|field| field.name == *column);
+        let indices: Vec<usize> = self.columns.iter().filter_map(index).collect();
+        let header = indices
+            .iter()
+            .filter_map(|&i| self.fields.get(i))
+            .map(|f| Cell::from(f.header));
+        let body = rows
+            .iter()
+            .map(|row| indices.iter().map(|&i| self.cell(row, i)).collect());
+        std::iter::once(header.collect()).chain(body).collect()
+    }
+
+    fn cell(&self, row: &Row, index: usize) -> Cell {
+        let text = match row.values.get(index).map(String::as_str) {
+            None | Some("") => "-".to_owned(),
+            Some(text) => visible(text),
+        };
+        match (row.style, self.fields.get(index)) {
+            (Some((name, style)), Some(field)) if field.name == name => Cell::styled(text, style),
+            _ => text.into(),
+        }
+    }
+
+    fn table_of(&self, columns: &str, rows: &[Row]) -> Result<Vec<Vec<Cell>>, Failure> {
+        let cells = |line: String| line.split('\t').map(Cell::from).collect();
+        let headers = self
+            .fields
+            .iter()
+            .map(|field| (field.name, field.header.into()));
+        let header = RowTemplate::parse_header(columns)?.expand(object(headers))?;
+        let template = RowTemplate::parse(columns)?;
+        let mut table: Vec<Vec<Cell>> = vec![cells(header)];
+        for row in rows {
+            table.push(cells(template.expand(self.value(row))?));
+        }
+        Ok(table)
+    }
+
+    fn json(&self, row: &Row) -> serde_json::Map<String, serde_json::Value> {
+        let pairs = self.fields.iter().zip(&row.values);
+        pairs
+            .map(|(field, value)| (field.name.to_owned(), value.clone().into()))
+            .collect()
+    }
+
+    fn value(&self, row: &Row) -> Value {
+        let pairs = self.fields.iter().zip(&row.values);
+        let pairs = pairs.map(|(field, value)| (field.name, Value::String(visible(value))));
+        object(pairs.chain([(LABELS, template::map(&row.labels))]))
+    }
+}
+
+/// All items of a list, or the first `limit`, page by page.
+pub async fn fetch<T: DeserializeOwned>(
+    session: &Session,
+    path: &str,
+    parameters: &str,
+    limit: Option<usize>,
+) -> Result<Vec<T>, ClientError> {
+    const PAGE: usize = 1000;
+    let mut items = Vec::new();
+    let mut cursor = String::new();
+    loop {
+        let missing = limit.map_or(PAGE, |limit| limit.saturating_sub(items.len()).min(PAGE));
+        if missing == 0 {
+            return Ok(items);
+        }
+        let mut target = format!("{path}?limit={missing}");
+        for part in [parameters, &cursor] {
+            if !part.is_empty() {
+                target = format!("{target}&{part}");
+            }
+        }
+        let page: Page<T> = session.client.get(&target).await?;
+        let empty = page.items.is_empty();
+        items.extend(page.items);
+        match page.next_cursor {
+            Some(next) if !empty => cursor = format!("cursor={}", crate::client::encode(&next)),
+            _ => return Ok(items),
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! `status`: what an operator asks first.
+
+use super::human;
+use super::session::{Failure, Session};
+use super::text::{visible, visible_json};
+use aground_daemon::DaemonStatus;
+use std::fmt::Write as _;
+use std::io::Write;
+
+/// Flags of `status`.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Format output: text or json
+    #[arg(long, value_name = "FORMAT", default_value = "text", value_parser = ["text", "json"])]
+    format: String,
+}
+
+/// Prints the daemon's status.
+pub async fn run(arguments: &Arguments, session: &mut Session) -> Result<(), Failure> {
+    let status: DaemonStatus = session.client.get("/api/v1/status").await?;
+    if arguments.format == "json" {
+        let json = serde_json::to_string_pretty(&status).map_err(std::io::Error::from)?;
+        writeln!(session.out, "{}", visible_json(&json))?;
+        return Ok(());
+    }
+    for (name, value) in facts(&status, session.now_ms) {
+        writeln!(session.out, "{name:<14}{}", visible(&value))?;
+    }
+    for (entry, reason) in &status.rejected {
+        writeln!(
+            session.out,
+            "{:<14}{}: {}",
+            "Rejected",
+            visible(entry),
+            visible(reason)
+        )?;
+    }
+    Ok(())
+}
+
+fn facts(status: &DaemonStatus, now_ms: i64) -> Vec<(&'static str, String)> {
+    let store = &status.store;
+    let up = human::duration(now_ms.saturating_sub(status.started_at_ms)).to_lowercase();
+    let mut facts = vec![
+        (
+            "Daemon",
+            format!(
+                "{}, up {up}, {} resident",
+                status.version,
+                human::size(status.resident_bytes)
+            ),
+        ),
+        ("Kernel", kernel(status)),
+        (
+            "Dumps",
+            format!("{} in {} groups", store.dumps, store.groups),
+        ),
+        ("Analysis", analysis(status)),
+        ("Spool", spool(status, now_ms)),
+        ("Stored", stored(status)),
+    ];
+    if store.failed > 0 {
+        facts.push((
+            "Failed",
+            format!("{} dumps could not be analysed", store.failed),
+        ));
+    }
+    facts
+}
+
+fn kernel(status: &DaemonStatus) -> String {
+    let pattern = &status.core_pattern;
+    if status.installed {
+        format!("installed: core_pattern is {pattern}")
+    } else {
+        format!("NOT installed: core_pattern is {pattern} (sudo aground install)")
+    }
+}
+
+fn analysis(status: &DaemonStatus) -> String {
+    let store = &status.store;
+    let mut text = format!(
+        "{} done, {} waiting, {} running",
+        status.analyses,
+        store.pending,
+        status.analyzing.len()
+    );
+    if let Some(oldest) = store.oldest_pending_ms {
+        let age = human::duration(i64::try_from(oldest).unwrap_or(i64::MAX));
+        // Writing to a String cannot fail.
+        let _ = write!(text, ", oldest waits {}", age.to_lowercase());
+    }
+    if status.worker_failures > 0 {
+        let _ = write!(
+            text,
+            ", {} workers died or were killed",
+            status.worker_failures
+        );
+    }
+    text
+}
+
+fn spool(status: &DaemonStatus, now_ms: i64) -> String {
+    let rescan = match status.last_rescan_ms {
+        Some(then) => human::ago(then, now_ms).to_lowercase(),
+        None => "never".to_owned(),
+    };
+    format!(
+        "{} arriving, {} ready, last rescan {rescan}",
+        status.spool_incoming, status.spool_ready
+    )
+}
+
+fn stored(status: &DaemonStatus) -> String {
+    let store = &status.store;
+    format!(
+        "{} of cores, {} in {} modules, {} of database, {} free",
+        human::size(store.core_bytes),
+        human::size(store.module_bytes),
+        store.modules,
+        human::size(store.database_bytes),
+        human::size(store.free_bytes),
+    )
+}

@@ -1,0 +1,343 @@
+//! Speaks to the service's API over its unix socket, or over TCP.
+//!
+//! One connection per request: a command makes few of them, and a socket costs nothing.
+
+use crate::problem::ProblemBody;
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
+use hyper::body::{Body, Incoming};
+use hyper::client::conn::http1;
+use hyper::{Method, Request, Response, StatusCode, header};
+use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
+use std::fmt;
+use std::fmt::Write;
+use std::io;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::timeout;
+
+/// How long a service may take to accept.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long it may take to begin an answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_mins(1);
+/// The largest JSON answer that is read.
+const MAX_JSON: usize = 256 << 20;
+
+/// Where the service is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// A unix socket.
+    Unix(PathBuf),
+    /// `host:port`.
+    Tcp(String),
+}
+
+impl Endpoint {
+    /// `/run/aground/api.sock`.
+    pub fn local() -> Self {
+        let directory = PathBuf::from(aground_helper::layout::RUNTIME_DIR);
+        Endpoint::Unix(directory.join(crate::serve::SOCKET))
+    }
+}
+
+/// The text names no endpoint.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("\"{0}\" is no address of a daemon: use unix:///path/to/api.sock or http://127.0.0.1:7400")]
+pub struct InvalidEndpoint(String);
+
+impl FromStr for Endpoint {
+    type Err = InvalidEndpoint;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let invalid = || InvalidEndpoint(text.to_owned());
+        if let Some(path) = text.strip_prefix("unix://") {
+            let absolute = path.starts_with('/');
+            return absolute
+                .then(|| Endpoint::Unix(path.into()))
+                .ok_or_else(invalid);
+        }
+        let authority = text.strip_prefix("http://").ok_or_else(invalid)?;
+        let authority = authority.strip_suffix('/').unwrap_or(authority);
+        let parsed: hyper::http::uri::Authority = authority.parse().map_err(|_| invalid())?;
+        let plain = !parsed.host().is_empty() && !authority.contains('@');
+        let port = parsed.port_u16().unwrap_or(80);
+        plain
+            .then(|| Endpoint::Tcp(format!("{}:{port}", parsed.host())))
+            .ok_or_else(invalid)
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Endpoint::Unix(path) => write!(f, "unix://{}", path.display()),
+            Endpoint::Tcp(address) => write!(f, "http://{address}"),
+        }
+    }
+}
+
+/// Why a request was not answered.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// Nobody answers there.
+    #[error("cannot reach the aground daemon at {endpoint}: is it running? (aground serve)")]
+    Unreachable {
+        /// Where.
+        endpoint: Endpoint,
+        /// Why.
+        source: io::Error,
+    },
+    /// Somebody does, but not to this user.
+    #[error("may not talk to the aground daemon at {0}: permission denied (try sudo)")]
+    Forbidden(Endpoint),
+    /// The daemon says no; the sentence is its own.
+    #[error("{}", .0.detail)]
+    Refused(Box<ProblemBody>),
+    /// What came is no answer of ours.
+    #[error("unexpected answer from {endpoint}: {reason}")]
+    Broken {
+        /// Where it came from.
+        endpoint: Endpoint,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+impl ClientError {
+    /// Whether the daemon says that the thing asked for does not exist.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, ClientError::Refused(problem) if problem.code == "not-found")
+    }
+}
+
+/// A client of one daemon.
+#[derive(Clone, Debug)]
+pub struct Client {
+    endpoint: Endpoint,
+}
+
+impl Client {
+    /// A client of the daemon at `endpoint`; connects when asked something.
+    pub fn new(endpoint: Endpoint) -> Self {
+        Self { endpoint }
+    }
+
+    /// Gets JSON.
+    pub async fn get<T: DeserializeOwned>(&self, target: &str) -> Result<T, ClientError> {
+        self.json(Method::GET, target).await
+    }
+
+    /// Deletes, and reads what the daemon says about it.
+    pub async fn delete<T: DeserializeOwned>(&self, target: &str) -> Result<T, ClientError> {
+        self.json(Method::DELETE, target).await
+    }
+
+    /// Posts nothing, and reads what the daemon says about it.
+    pub async fn post<T: DeserializeOwned>(&self, target: &str) -> Result<T, ClientError> {
+        self.json(Method::POST, target).await
+    }
+
+    async fn json<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        target: &str,
+    ) -> Result<T, ClientError> {
+        let body = self.open(method, target).await?.into_body();
+        let body = self.whole(body).await?;
+        serde_json::from_slice(&body).map_err(|error| self.broken(error))
+    }
+
+    /// Gets text.
+    pub async fn text(&self, target: &str) -> Result<String, ClientError> {
+        let body = self.open(Method::GET, target).await?.into_body();
+        let body = self.whole(body).await?;
+        String::from_utf8(body.into()).map_err(|error| self.broken(error))
+    }
+
+    /// Gets an answer whose body is read by the caller, piece by piece, with [`Self::piece`].
+    pub async fn stream(&self, target: &str) -> Result<Download, ClientError> {
+        let body = self.open(Method::GET, target).await?.into_body();
+        let size = body.size_hint().exact();
+        Ok(Download { body, size })
+    }
+
+    /// The next bytes of a download; `None` at its end.
+    pub async fn piece(&self, download: &mut Download) -> Result<Option<Bytes>, ClientError> {
+        while let Some(frame) = download.body.frame().await {
+            let frame = frame.map_err(|error| self.broken(crate::problem::chain(&error)))?;
+            if let Ok(data) = frame.into_data() {
+                return Ok(Some(data));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn whole(&self, body: Incoming) -> Result<Bytes, ClientError> {
+        let collected = Limited::new(body, MAX_JSON).collect().await;
+        let collected =
+            collected.map_err(|error| match error.downcast_ref::<LengthLimitError>() {
+                Some(_) => self.broken("it is too long"),
+                None => self.broken(error),
+            })?;
+        Ok(collected.to_bytes())
+    }
+
+    async fn open(&self, method: Method, target: &str) -> Result<Response<Incoming>, ClientError> {
+        let response = match &self.endpoint {
+            Endpoint::Unix(path) => {
+                let stream = self.connect(UnixStream::connect(path)).await?;
+                self.send(stream, method, target, "localhost").await?
+            }
+            Endpoint::Tcp(address) => {
+                let stream = self.connect(TcpStream::connect(address)).await?;
+                self.send(stream, method, target, address).await?
+            }
+        };
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        Err(self.refused(response).await)
+    }
+
+    async fn connect<S>(
+        &self,
+        connecting: impl Future<Output = io::Result<S>>,
+    ) -> Result<S, ClientError> {
+        let connected = timeout(CONNECT_TIMEOUT, connecting).await;
+        connected
+            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+            .map_err(|source| {
+                let endpoint = self.endpoint.clone();
+                if source.kind() == io::ErrorKind::PermissionDenied {
+                    return ClientError::Forbidden(endpoint);
+                }
+                ClientError::Unreachable { endpoint, source }
+            })
+    }
+
+    async fn send<S>(
+        &self,
+        stream: S,
+        method: Method,
+        target: &str,
+        host: &str,
+    ) -> Result<Response<Incoming>, ClientError>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let handshake = http1::handshake(TokioIo::new(stream)).await;
+        let (mut sender, connection) = handshake.map_err(|error| self.broken(error))?;
+        tokio::spawn(connection);
+        let request = Request::builder()
+            .method(method)
+            .uri(target)
+            .header(header::HOST, host)
+            .header(
+                header::USER_AGENT,
+                concat!("aground/", env!("CARGO_PKG_VERSION")),
+            )
+            .body(Empty::<Bytes>::new())
+            .map_err(|error| self.broken(error))?;
+        match timeout(ANSWER_TIMEOUT, sender.send_request(request)).await {
+            Ok(answer) => answer.map_err(|error| self.broken(crate::problem::chain(&error))),
+            Err(_) => Err(self.broken("none came within a minute")),
+        }
+    }
+
+    async fn refused(&self, response: Response<Incoming>) -> ClientError {
+        let status = response.status();
+        let body = match self.whole(response.into_body()).await {
+            Ok(body) => body,
+            Err(error) => return error,
+        };
+        match serde_json::from_slice::<ProblemBody>(&body) {
+            Ok(problem) if !problem.detail.is_empty() => ClientError::Refused(Box::new(problem)),
+            _ => self.broken(describe(status)),
+        }
+    }
+
+    fn broken(&self, reason: impl fmt::Display) -> ClientError {
+        ClientError::Broken {
+            endpoint: self.endpoint.clone(),
+            reason: reason.to_string(),
+        }
+    }
+}
+
+fn describe(status: StatusCode) -> String {
+    format!("HTTP status {status}")
+}
+
+/// A body that is read piece by piece.
+#[derive(Debug)]
+pub struct Download {
+    body: Incoming,
+    /// Its size in bytes, when the daemon knows it.
+    pub size: Option<u64>,
+}
+
+/// A text as one segment of a path or one value of a query (RFC 3986: all but unreserved
+/// characters percent-encoded).
+pub fn encode(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            encoded.push(char::from(byte));
+        } else {
+            // Writing to a String cannot fail.
+            let _ = write!(encoded, "%{byte:02X}");
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_daemons() {
+        let check = |text: &str, expected: Option<Endpoint>| {
+            assert_eq!(text.parse().ok(), expected, "{text}");
+        };
+        check(
+            "unix:///run/x.sock",
+            Some(Endpoint::Unix("/run/x.sock".into())),
+        );
+        check("unix://run/x.sock", None);
+        check(
+            "http://127.0.0.1:7400",
+            Some(Endpoint::Tcp("127.0.0.1:7400".into())),
+        );
+        check(
+            "http://[::1]:7400/",
+            Some(Endpoint::Tcp("[::1]:7400".into())),
+        );
+        check(
+            "http://localhost",
+            Some(Endpoint::Tcp("localhost:80".into())),
+        );
+        for wrong in [
+            "",
+            "/run/x.sock",
+            "https://a",
+            "http://",
+            "http://a b",
+            "http://u@h",
+            "http://h/path",
+            "tcp://h:1",
+        ] {
+            check(wrong, None);
+        }
+    }
+
+    #[test]
+    fn references_cannot_leave_their_path_segment() {
+        assert_eq!(encode("ab-1_~."), "ab-1_~.");
+        assert_eq!(encode("../x?y=ü&z#"), "..%2Fx%3Fy%3D%C3%BC%26z%23");
+    }
+}
