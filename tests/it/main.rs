@@ -1,2 +1,19 @@
-//! Placeholder.
-fn main() {}
+//! End-to-end tests: the built programs, real crashes, real containers, a real browser.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod bad_cores;
+mod bad_helper_calls;
+mod service;
+mod tidy;
+
+/// Tests that set the machine's `core_pattern`: `.config/nextest.toml` runs them one at a time.
+mod kernel {
+    mod bad_input;
+    mod claim;
+    mod docker_cli;
+    mod groups;
+    mod install;
+    mod outage;
+    mod pages;
+    mod programs;
+}
