@@ -9,7 +9,10 @@ use std::path::Path;
 use tempfile::TempDir;
 
 fn analyze(path: &Path) -> Outcome {
-    run(program("aground"), &["analyze", path.to_str().unwrap(), "--format", "json"])
+    run(
+        program("aground"),
+        &["analyze", path.to_str().unwrap(), "--format", "json"],
+    )
 }
 
 fn analyze_bytes(bytes: &[u8]) -> Outcome {
@@ -26,7 +29,8 @@ fn refused(bytes: &[u8]) -> String {
 
 #[test]
 fn a_whole_core_gives_a_report() {
-    let report: Value = serde_json::from_str(&analyze_bytes(&Core::default().bytes()).ok()).unwrap();
+    let report: Value =
+        serde_json::from_str(&analyze_bytes(&Core::default().bytes()).ok()).unwrap();
     assert_eq!(report["core"]["arch"], "x86_64");
     assert_eq!(report["core"]["truncated"], false);
     assert_eq!(report["process"]["signal"]["name"], "SIGSEGV");
@@ -43,8 +47,17 @@ fn what_is_not_a_core_is_refused_in_one_line() {
     refused(b"#!/bin/sh\necho this is no core\n");
     let executable = std::fs::read(program("aground-collect")).unwrap();
     refused(&executable);
-    let unknown = refused(&Core { machine: NO_MACHINE, ..Core::default() }.bytes());
-    assert!(unknown.contains("machine") || unknown.contains("architecture"), "{unknown}");
+    let unknown = refused(
+        &Core {
+            machine: NO_MACHINE,
+            ..Core::default()
+        }
+        .bytes(),
+    );
+    assert!(
+        unknown.contains("machine") || unknown.contains("architecture"),
+        "{unknown}"
+    );
 }
 
 #[test]
@@ -62,7 +75,10 @@ fn cut_at_any_byte_it_is_refused_or_reported_as_truncated() {
         let outcome = analyze_bytes(&whole[..length]);
         if outcome.code == Some(0) {
             let report: Value = serde_json::from_str(&outcome.stdout).unwrap();
-            assert_eq!(report["core"]["truncated"], true, "cut at {length}: {report:#}");
+            assert_eq!(
+                report["core"]["truncated"], true,
+                "cut at {length}: {report:#}"
+            );
         } else {
             outcome.one_line_error();
         }

@@ -12,7 +12,9 @@ use std::time::Duration;
 /// A process id that is free: above what the kernel gives out by default on small machines, and
 /// looked up.
 fn vanished_pid() -> String {
-    let free = (2..4_000_000).rev().find(|pid| !PathBuf::from(format!("/proc/{pid}")).exists());
+    let free = (2..4_000_000)
+        .rev()
+        .find(|pid| !PathBuf::from(format!("/proc/{pid}")).exists());
     free.expect("a free process id").to_string()
 }
 
@@ -39,12 +41,29 @@ fn collect(site: &Site, arguments: &[&str], core: &[u8]) -> Outcome {
 }
 
 fn kernel_arguments(pid: &str) -> Vec<String> {
-    [pid, pid, "1", "0", "0", "11", "1795000000", "18446744073709551615", "1", "3"].map(str::to_owned).to_vec()
+    [
+        pid,
+        pid,
+        "1",
+        "0",
+        "0",
+        "11",
+        "1795000000",
+        "18446744073709551615",
+        "1",
+        "3",
+    ]
+    .map(str::to_owned)
+    .to_vec()
 }
 
 fn record(site: &Site, pid: &str, core: &[u8]) -> Outcome {
     let arguments = kernel_arguments(pid);
-    collect(site, &arguments.iter().map(String::as_str).collect::<Vec<_>>(), core)
+    collect(
+        site,
+        &arguments.iter().map(String::as_str).collect::<Vec<_>>(),
+        core,
+    )
 }
 
 #[test]
@@ -55,21 +74,40 @@ fn a_vanished_process_is_recorded_with_its_core() {
     let dumps = site.wait_for(1, &[]);
     assert_eq!(dumps[0]["summary"]["signal"], "SIGSEGV");
     assert_eq!(dumps[0]["summary"]["kept"], "full");
-    assert!(!dumps[0]["record"]["problems"].as_array().unwrap().is_empty(), "{:#}", dumps[0]["record"]);
-    assert_eq!(dumps[0]["report"]["threads"][0]["registers"]["rip"], "0x401136");
+    assert!(
+        !dumps[0]["record"]["problems"]
+            .as_array()
+            .unwrap()
+            .is_empty(),
+        "{:#}",
+        dumps[0]["record"]
+    );
+    assert_eq!(
+        dumps[0]["report"]["threads"][0]["registers"]["rip"],
+        "0x401136"
+    );
 }
 
 #[test]
 fn a_core_that_is_no_core_is_still_a_crash() {
     let site = Site::started();
-    for core in [&b""[..], b"not ELF at all", &Core::default().bytes()[..100], &Core::default().bytes()[..2000]] {
+    for core in [
+        &b""[..],
+        b"not ELF at all",
+        &Core::default().bytes()[..100],
+        &Core::default().bytes()[..2000],
+    ] {
         record(&site, &vanished_pid(), core);
     }
     let dumps = site.wait_for(4, &[]);
     assert_eq!(dumps.len(), 4);
     for dump in dumps {
         let whole = dump["summary"]["kept"] == "full" && dump["summary"]["truncated"] == false;
-        assert!(!whole, "nothing of this was whole: {:#}", dump["record"]["capture"]);
+        assert!(
+            !whole,
+            "nothing of this was whole: {:#}",
+            dump["record"]["capture"]
+        );
         assert_eq!(dump["summary"]["signal"], "SIGSEGV");
     }
 }
@@ -79,9 +117,19 @@ fn missing_and_absurd_arguments_are_an_error_or_a_record() {
     let site = Site::started();
     let pid = vanished_pid();
     let good = kernel_arguments(&pid);
-    let mut calls: Vec<Vec<String>> = (0..good.len()).map(|count| good[..count].to_vec()).collect();
+    let mut calls: Vec<Vec<String>> = (0..good.len())
+        .map(|count| good[..count].to_vec())
+        .collect();
     for position in 0..good.len() {
-        for absurd in ["", "-1", "x", "99999999999999999999999", "../../etc", "%P", "0"] {
+        for absurd in [
+            "",
+            "-1",
+            "x",
+            "99999999999999999999999",
+            "../../etc",
+            "%P",
+            "0",
+        ] {
             let mut arguments = good.clone();
             absurd.clone_into(&mut arguments[position]);
             calls.push(arguments);
@@ -89,7 +137,11 @@ fn missing_and_absurd_arguments_are_an_error_or_a_record() {
     }
     let mut recorded = 0;
     for call in &calls {
-        let outcome = collect(&site, &call.iter().map(String::as_str).collect::<Vec<_>>(), &Core::default().bytes());
+        let outcome = collect(
+            &site,
+            &call.iter().map(String::as_str).collect::<Vec<_>>(),
+            &Core::default().bytes(),
+        );
         if outcome.code == Some(0) {
             recorded += 1;
         } else {
@@ -97,15 +149,28 @@ fn missing_and_absurd_arguments_are_an_error_or_a_record() {
         }
     }
     let dumps = site.wait_for(recorded, &[]);
-    assert_eq!(dumps.len(), recorded, "every call that succeeded is a crash");
+    assert_eq!(
+        dumps.len(),
+        recorded,
+        "every call that succeeded is a crash"
+    );
     // The process id is the one thing nothing can be recorded without.
-    assert!(recorded >= calls.len() / 2, "only {recorded} of {} calls were recorded", calls.len());
+    assert!(
+        recorded >= calls.len() / 2,
+        "only {recorded} of {} calls were recorded",
+        calls.len()
+    );
 }
 
 #[test]
 fn called_by_a_person_it_says_what_it_is() {
-    let error = aground_testkit::run::run::<&str>(aground_testkit::house::program("aground-collect"), &[]).one_line_error();
-    assert!(error.contains("core_pattern") || error.contains("kernel") || error.contains("argument"), "{error}");
+    let error =
+        aground_testkit::run::run::<&str>(aground_testkit::house::program("aground-collect"), &[])
+            .one_line_error();
+    assert!(
+        error.contains("core_pattern") || error.contains("kernel") || error.contains("argument"),
+        "{error}"
+    );
 }
 
 /// Killed in the middle of the stream: what was written first makes it a crash all the same.
@@ -125,8 +190,12 @@ fn a_helper_killed_while_it_writes_leaves_a_crash() {
     stream.write_all(&Core::default().bytes()[..3000]).unwrap();
     eventually(Duration::from_secs(10), || {
         let incoming = aground_testkit::house::files(&site.state().join("spool/incoming"));
-        let record = incoming.iter().find(|path| path.ends_with("record.json") && path.metadata().is_ok_and(|meta| meta.len() > 0));
-        record.map(drop).ok_or_else(|| format!("no record yet: {incoming:?}"))
+        let record = incoming.iter().find(|path| {
+            path.ends_with("record.json") && path.metadata().is_ok_and(|meta| meta.len() > 0)
+        });
+        record
+            .map(drop)
+            .ok_or_else(|| format!("no record yet: {incoming:?}"))
     });
     helper.kill().unwrap();
     helper.wait().unwrap();
@@ -144,7 +213,12 @@ fn nonsense_in_the_spool_stops_nothing() {
     let mut site = Site::started();
     site.stop();
     let ready = site.state().join("spool/ready");
-    let nonsense = [("0".repeat(32), "{\"schema\": 1"), ("1".repeat(32), ""), ("not-an-id".to_owned(), "{}"), ("2".repeat(32), "[[[[")];
+    let nonsense = [
+        ("0".repeat(32), "{\"schema\": 1"),
+        ("1".repeat(32), ""),
+        ("not-an-id".to_owned(), "{}"),
+        ("2".repeat(32), "[[[["),
+    ];
     for (name, record) in &nonsense {
         std::fs::create_dir_all(ready.join(name)).unwrap();
         std::fs::write(ready.join(name).join("record.json"), record).unwrap();
@@ -156,5 +230,10 @@ fn nonsense_in_the_spool_stops_nothing() {
     let dumps = site.wait_for(1, &[]);
     assert_eq!(dumps.len(), 1);
     let rejected = site.get("/api/v1/status").json()["rejected"].clone();
-    assert!(rejected.as_array().is_some_and(|list| list.len() >= nonsense.len()), "{rejected:#}");
+    assert!(
+        rejected
+            .as_array()
+            .is_some_and(|list| list.len() >= nonsense.len()),
+        "{rejected:#}"
+    );
 }

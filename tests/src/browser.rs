@@ -18,7 +18,13 @@ impl Chromedriver {
     pub fn start() -> Self {
         let port = free_port();
         let process = Command::new("setpriv")
-            .args(["--pdeathsig", "TERM", "chromedriver", &format!("--port={port}"), "--silent"])
+            .args([
+                "--pdeathsig",
+                "TERM",
+                "chromedriver",
+                &format!("--port={port}"),
+                "--silent",
+            ])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -26,12 +32,14 @@ impl Chromedriver {
             .expect("start chromedriver");
         let driver = Self { process, port };
         eventually(Duration::from_secs(30), || {
-            TcpStream::connect(("127.0.0.1", port)).map(drop).map_err(|error| format!("chromedriver: {error}"))
+            TcpStream::connect(("127.0.0.1", port))
+                .map(drop)
+                .map_err(|error| format!("chromedriver: {error}"))
         });
         driver
     }
 
-    /// Its address for a WebDriver client.
+    /// Its address for a `WebDriver` client.
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
@@ -47,7 +55,13 @@ impl Drop for Chromedriver {
 
 /// Capabilities of a headless Chromium, with JavaScript or without, in light or dark.
 pub fn chromium(javascript: bool, dark: bool) -> serde_json::Map<String, Value> {
-    let mut arguments = vec!["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars"];
+    let mut arguments = vec![
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        "--hide-scrollbars",
+    ];
     if dark {
         arguments.push("--force-dark-mode");
         arguments.push("--blink-settings=preferredColorScheme=0");

@@ -24,13 +24,26 @@ impl CorePattern {
     /// Waits until nobody else claims the setting, then claims it.
     pub fn claim() -> Self {
         fs::create_dir_all("/run/lock").expect("make /run/lock");
-        let lock = File::options().create(true).append(true).open(LOCK).expect("open the lock");
+        let lock = File::options()
+            .create(true)
+            .append(true)
+            .open(LOCK)
+            .expect("open the lock");
         rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).expect("lock");
         let before = (Self::value(), Self::pipe_limit());
-        assert!(!before.0.contains("/tmp/"), "somebody left a core_pattern behind: {}", before.0);
+        assert!(
+            !before.0.contains("/tmp/"),
+            "somebody left a core_pattern behind: {}",
+            before.0
+        );
         // The watchdog's standard output is the lock: it stays held until the watchdog has ended.
         let watchdog = Command::new("setsid")
-            .args(["sh", "-c", r#"cat >/dev/null; printf %s "$1" >"$2"; printf %s "$3" >"$4""#, "sh"])
+            .args([
+                "sh",
+                "-c",
+                r#"cat >/dev/null; printf %s "$1" >"$2"; printf %s "$3" >"$4""#,
+                "sh",
+            ])
             .args([&before.0, PATTERN, &before.1, LIMIT])
             .stdin(Stdio::piped())
             .stdout(lock)
@@ -40,12 +53,12 @@ impl CorePattern {
         Self { watchdog, before }
     }
 
-    /// The kernel's core_pattern now.
+    /// The kernel's `core_pattern` now.
     pub fn value() -> String {
         read(PATTERN)
     }
 
-    /// The kernel's core_pipe_limit now.
+    /// The kernel's `core_pipe_limit` now.
     pub fn pipe_limit() -> String {
         read(LIMIT)
     }
@@ -87,5 +100,8 @@ pub fn is_restored_within(limit: Duration, site: &Path) -> bool {
 }
 
 fn read(path: &str) -> String {
-    fs::read_to_string(path).expect("read a kernel setting").trim_end().to_owned()
+    fs::read_to_string(path)
+        .expect("read a kernel setting")
+        .trim_end()
+        .to_owned()
 }

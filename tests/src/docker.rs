@@ -7,13 +7,22 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// A container's name that no other test uses: `shop-api-1234-0`.
 pub fn unique_name(name: &str) -> String {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
-    format!("{name}-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+    format!(
+        "{name}-{}-{}",
+        std::process::id(),
+        NEXT.fetch_add(1, Ordering::Relaxed)
+    )
 }
 
 /// Panics with advice when no engine answers.
 pub fn require_engine() {
     let answer = run("docker", &["info", "--format", "{{.ServerVersion}}"]);
-    assert_eq!(answer.code, Some(0), "no Docker engine answers; run the tests with ./tests/run: {}", answer.stderr);
+    assert_eq!(
+        answer.code,
+        Some(0),
+        "no Docker engine answers; run the tests with ./tests/run: {}",
+        answer.stderr
+    );
 }
 
 /// A container to run; removed when dropped.
@@ -26,7 +35,10 @@ pub struct Container {
 impl Container {
     /// A container that will carry a name made from this one.
     pub fn new(name: &str) -> Self {
-        Self { name: unique_name(name), options: Vec::new() }
+        Self {
+            name: unique_name(name),
+            options: Vec::new(),
+        }
     }
 
     /// Adds an option of `docker run`, such as `--rm` or `--label=team=shop`.
@@ -50,14 +62,21 @@ impl Container {
     fn command(&self, more: &[&str], image: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new("docker");
         command.args(["run", "--network=none", "--name", &self.name]);
-        command.args(&self.options).args(more).arg(image).args(arguments);
+        command
+            .args(&self.options)
+            .args(more)
+            .arg(image)
+            .args(arguments);
         command
     }
 
     /// Full id of a container that still exists.
     #[track_caller]
     pub fn id(&self) -> String {
-        run("docker", &["inspect", "--format", "{{.Id}}", &self.name]).ok().trim().to_owned()
+        run("docker", &["inspect", "--format", "{{.Id}}", &self.name])
+            .ok()
+            .trim()
+            .to_owned()
     }
 }
 
@@ -70,5 +89,11 @@ impl Drop for Container {
 /// Id of an image.
 #[track_caller]
 pub fn image_id(image: &str) -> String {
-    run("docker", &["image", "inspect", "--format", "{{.Id}}", image]).ok().trim().to_owned()
+    run(
+        "docker",
+        &["image", "inspect", "--format", "{{.Id}}", image],
+    )
+    .ok()
+    .trim()
+    .to_owned()
 }

@@ -22,15 +22,36 @@ pub struct Frame {
 pub fn backtrace(core: &Path, image: &Image) -> Vec<Frame> {
     let root = image.root.display();
     let mut gdb = Command::new("gdb");
-    gdb.args(["-nx", "-batch", "-iex", "set auto-load off", "-iex", "set debuginfod enabled off"]);
+    gdb.args([
+        "-nx",
+        "-batch",
+        "-iex",
+        "set auto-load off",
+        "-iex",
+        "set debuginfod enabled off",
+    ]);
     gdb.args(["-iex", &format!("set sysroot {root}")]);
-    gdb.args(["-iex", &format!("set debug-file-directory {root}/usr/lib/debug")]);
+    gdb.args([
+        "-iex",
+        &format!("set debug-file-directory {root}/usr/lib/debug"),
+    ]);
     // One frame a line, and parameters that cannot be taken for part of the name.
-    gdb.args(["-ex", "set width 0", "-ex", "set print frame-arguments presence", "-ex", "bt"]);
+    gdb.args([
+        "-ex",
+        "set width 0",
+        "-ex",
+        "set print frame-arguments presence",
+        "-ex",
+        "bt",
+    ]);
     gdb.arg(format!("{root}{}", image.executable)).arg(core);
     gdb.env_remove("DEBUGINFOD_URLS").env("LC_ALL", "C.UTF-8");
     let text = finish(&mut gdb).ok();
-    let frames: Vec<Frame> = text.lines().filter(|line| line.starts_with('#')).map(parse).collect();
+    let frames: Vec<Frame> = text
+        .lines()
+        .filter(|line| line.starts_with('#'))
+        .map(parse)
+        .collect();
     assert!(!frames.is_empty(), "gdb shows no frames:\n{text}");
     frames
 }
@@ -38,8 +59,16 @@ pub fn backtrace(core: &Path, image: &Image) -> Vec<Frame> {
 /// The frames of a report's crashed thread, in the same form.
 pub fn reported(report: &Value) -> Vec<Frame> {
     let threads = report["threads"].as_array().expect("threads");
-    let crashed = threads.iter().find(|thread| thread["crashed"] == true).expect("a crashed thread");
-    crashed["frames"].as_array().expect("frames").iter().map(of_report).collect()
+    let crashed = threads
+        .iter()
+        .find(|thread| thread["crashed"] == true)
+        .expect("a crashed thread");
+    crashed["frames"]
+        .as_array()
+        .expect("frames")
+        .iter()
+        .map(of_report)
+        .collect()
 }
 
 fn of_report(frame: &Value) -> Frame {
@@ -52,21 +81,30 @@ fn of_report(frame: &Value) -> Frame {
 
 /// `#1  0x0000 in search::Index::load (...) at /src/search/search.cc:40`
 fn parse(line: &str) -> Frame {
-    let rest = line.trim_start_matches(|c: char| c == '#' || c.is_ascii_digit()).trim_start();
+    let rest = line
+        .trim_start_matches(|c: char| c == '#' || c.is_ascii_digit())
+        .trim_start();
     let rest = match rest.split_once(" in ") {
         Some((address, rest)) if address.starts_with("0x") => rest,
         _ => rest,
     };
     let (rest, place) = match rest.rsplit_once(") at ") {
         Some((rest, place)) => (rest, Some(place)),
-        None => (rest.rsplit_once(") from ").map_or(rest, |(rest, _)| rest), None),
+        None => (
+            rest.rsplit_once(") from ").map_or(rest, |(rest, _)| rest),
+            None,
+        ),
     };
     let name = rest.rsplit_once(" (").map_or(rest, |(name, _)| name);
     let (file, line) = match place.and_then(|place| place.rsplit_once(':')) {
         Some((file, line)) => (Some(base_name(file)), line.trim().parse().ok()),
         None => (None, None),
     };
-    Frame { function: (name != "??").then(|| plain_name(name)), file, line }
+    Frame {
+        function: (name != "??").then(|| plain_name(name)),
+        file,
+        line,
+    }
 }
 
 fn base_name(path: &str) -> String {
@@ -78,7 +116,9 @@ fn base_name(path: &str) -> String {
 fn plain_name(name: &str) -> String {
     let mut plain = String::new();
     let mut depth = 0_usize;
-    let bracketed = name.replace("operator<", "operator\u{1}").replace("->", "\u{2}");
+    let bracketed = name
+        .replace("operator<", "operator\u{1}")
+        .replace("->", "\u{2}");
     for character in bracketed.chars() {
         match character {
             '<' => depth += 1,
@@ -87,7 +127,9 @@ fn plain_name(name: &str) -> String {
             _ => {}
         }
     }
-    let parameters = plain.find('(').filter(|at| *at > 0 && !plain[..*at].ends_with('.'));
+    let parameters = plain
+        .find('(')
+        .filter(|at| *at > 0 && !plain[..*at].ends_with('.'));
     let plain = parameters.map_or(plain.clone(), |at| plain[..at].to_owned());
     plain.trim().trim_end_matches("::").to_owned()
 }
@@ -105,16 +147,32 @@ mod tests {
 
     #[test]
     fn lines_of_gdb_are_read() {
-        check("#0  host_length (...) at /src/shop-api/http.c:25", Some("host_length"), Some(("http.c", 25)));
+        check(
+            "#0  host_length (...) at /src/shop-api/http.c:25",
+            Some("host_length"),
+            Some(("http.c", 25)),
+        );
         check("#1  0x00007f12 in ?? () from /lib/libc.so.6", None, None);
-        check("#2  0x00007f12 in abort () from /lib/x86_64-linux-gnu/libc.so.6", Some("abort"), None);
-        check("#3  0x7f in std::terminate() () from /lib/libstdc++.so.6", Some("std::terminate"), None);
+        check(
+            "#2  0x00007f12 in abort () from /lib/x86_64-linux-gnu/libc.so.6",
+            Some("abort"),
+            None,
+        );
+        check(
+            "#3  0x7f in std::terminate() () from /lib/libstdc++.so.6",
+            Some("std::terminate"),
+            None,
+        );
         check(
             "#4  0x5 in search::open_index<std::vector<unsigned char, std::allocator<unsigned char> > > (...) at /s/a.cc:7",
             Some("search::open_index"),
             Some(("a.cc", 7)),
         );
-        check("#5  0x5 in main.(*gateway).route (...) at /src/gateway/gateway.go:25", Some("main.(*gateway).route"), Some(("gateway.go", 25)));
+        check(
+            "#5  0x5 in main.(*gateway).route (...) at /src/gateway/gateway.go:25",
+            Some("main.(*gateway).route"),
+            Some(("gateway.go", 25)),
+        );
         check("#6  main () at a.c:1", Some("main"), Some(("a.c", 1)));
     }
 }

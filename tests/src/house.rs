@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 /// Top of the repository.
 pub fn root() -> PathBuf {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
-    package.parent().expect("tests is a package of a workspace").to_owned()
+    package
+        .parent()
+        .expect("tests is a package of a workspace")
+        .to_owned()
 }
 
 /// Where cargo puts the programs of this build (`target/debug`): two above the test binary.
@@ -20,14 +23,20 @@ pub fn build_dir() -> PathBuf {
 #[track_caller]
 pub fn program(name: &str) -> PathBuf {
     let path = build_dir().join(name);
-    assert!(path.exists(), "{} is not built: run ./tests/run, or cargo build --workspace first", path.display());
+    assert!(
+        path.exists(),
+        "{} is not built: run ./tests/run, or cargo build --workspace first",
+        path.display()
+    );
     path
 }
 
 /// All files below a directory, in a fixed order.
 pub fn files(directory: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
-    let Ok(entries) = fs::read_dir(directory) else { return found };
+    let Ok(entries) = fs::read_dir(directory) else {
+        return found;
+    };
     for entry in entries.flatten() {
         let path = entry.path();
         if path.is_dir() {

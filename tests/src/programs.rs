@@ -17,11 +17,20 @@ pub struct Build {
 }
 
 /// What a release build would be.
-pub const RELEASE: Build = Build { optimise: "-O2", release: 1 };
+pub const RELEASE: Build = Build {
+    optimise: "-O2",
+    release: 1,
+};
 /// The release after it.
-pub const NEXT_RELEASE: Build = Build { optimise: "-O2", release: 2 };
+pub const NEXT_RELEASE: Build = Build {
+    optimise: "-O2",
+    release: 2,
+};
 /// Without optimisation.
-pub const DEBUG: Build = Build { optimise: "-O0", release: 1 };
+pub const DEBUG: Build = Build {
+    optimise: "-O0",
+    release: 1,
+};
 
 /// An image of one program and the root file system it was made of.
 #[derive(Clone, Debug)]
@@ -52,13 +61,19 @@ impl Build {
         } else if run("docker", &["image", "inspect", &reference]).code != Some(0) {
             import(&out, name, &reference);
         }
-        Image { reference, root: out.join(name), executable: executable(name) }
+        Image {
+            reference,
+            root: out.join(name),
+            executable: executable(name),
+        }
     }
 
     fn compile(self, out: &Path, name: &str) {
         let mut build = Command::new(root().join("tests/programs/build"));
         build.arg(out).arg(name);
-        build.env("AGROUND_OPT", self.optimise).env("AGROUND_RELEASE", self.release.to_string());
+        build
+            .env("AGROUND_OPT", self.optimise)
+            .env("AGROUND_RELEASE", self.release.to_string());
         finish(&mut build).ok();
     }
 

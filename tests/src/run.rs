@@ -23,24 +23,44 @@ impl Outcome {
     /// Standard output of a command that had to succeed.
     #[track_caller]
     pub fn ok(self) -> String {
-        assert_eq!(self.code, Some(0), "{} failed\nstdout: {}\nstderr: {}", self.command, self.stdout, self.stderr);
+        assert_eq!(
+            self.code,
+            Some(0),
+            "{} failed\nstdout: {}\nstderr: {}",
+            self.command,
+            self.stdout,
+            self.stderr
+        );
         self.stdout
     }
 
     /// Standard error of a command that had to fail with one clear line.
     #[track_caller]
     pub fn one_line_error(self) -> String {
-        let code = self.code.unwrap_or_else(|| panic!("{} was killed: {}", self.command, self.stderr));
+        let code = self
+            .code
+            .unwrap_or_else(|| panic!("{} was killed: {}", self.command, self.stderr));
         assert_ne!(code, 0, "{} succeeded: {}", self.command, self.stdout);
         assert_ne!(code, 101, "{} panicked: {}", self.command, self.stderr);
-        assert!(!self.stderr.contains("panicked"), "{}: {}", self.command, self.stderr);
-        assert_eq!(self.stderr.trim_end().lines().count(), 1, "{} does not say one line: {}", self.command, self.stderr);
+        assert!(
+            !self.stderr.contains("panicked"),
+            "{}: {}",
+            self.command,
+            self.stderr
+        );
+        assert_eq!(
+            self.stderr.trim_end().lines().count(),
+            1,
+            "{} does not say one line: {}",
+            self.command,
+            self.stderr
+        );
         self.stderr.trim_end().to_owned()
     }
 }
 
 /// How long any command of a test may take.
-pub const LIMIT: Duration = Duration::from_secs(120);
+pub const LIMIT: Duration = Duration::from_mins(2);
 
 /// Runs a program with arguments.
 #[track_caller]
@@ -70,7 +90,10 @@ pub fn finish(command: &mut Command) -> Outcome {
         if Instant::now() > end {
             let _ = child.kill();
             let _ = child.wait();
-            panic!("{shown} hung for {LIMIT:?}: {}", String::from_utf8_lossy(&read_all(err)));
+            panic!(
+                "{shown} hung for {LIMIT:?}: {}",
+                String::from_utf8_lossy(&read_all(err))
+            );
         }
         std::thread::sleep(Duration::from_millis(10));
     };
@@ -87,7 +110,9 @@ pub fn finish(command: &mut Command) -> Outcome {
 fn read_all(mut file: std::fs::File) -> Vec<u8> {
     use std::io::{Read, Seek};
     let mut bytes = Vec::new();
-    file.rewind().and_then(|()| file.read_to_end(&mut bytes)).expect("read back");
+    file.rewind()
+        .and_then(|()| file.read_to_end(&mut bytes))
+        .expect("read back");
     bytes
 }
 

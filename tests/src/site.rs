@@ -16,7 +16,12 @@ use tempfile::TempDir;
 /// The unprivileged user the daemon runs as in tests.
 pub const USER: &str = "nobody";
 const GROUP: &str = "nogroup";
-const PROGRAMS: [&str; 4] = ["aground", "aground-analyzer", "aground-collect", "docker-dumps"];
+const PROGRAMS: [&str; 4] = [
+    "aground",
+    "aground-analyzer",
+    "aground-collect",
+    "docker-dumps",
+];
 
 /// One installation below a temporary directory.
 pub struct Site {
@@ -29,8 +34,15 @@ impl Site {
     /// Lays out the directories; nothing runs yet.
     pub fn new() -> Self {
         // A short path: the kernel cuts core_pattern at 127 characters.
-        let directory = tempfile::Builder::new().prefix("ag-").tempdir_in("/tmp").expect("temporary directory");
-        let site = Self { directory, port: free_port(), daemon: None };
+        let directory = tempfile::Builder::new()
+            .prefix("ag-")
+            .tempdir_in("/tmp")
+            .expect("temporary directory");
+        let site = Self {
+            directory,
+            port: free_port(),
+            daemon: None,
+        };
         open_to_all(site.path());
         for part in ["bin", "state", "run"] {
             fs::create_dir(site.path().join(part)).expect("make a directory");
@@ -40,7 +52,12 @@ impl Site {
             place(&program(name), &site.program(name));
         }
         for owned in [site.state(), site.runtime()] {
-            finish(Command::new("chown").arg(format!("{USER}:{GROUP}")).arg(owned)).ok();
+            finish(
+                Command::new("chown")
+                    .arg(format!("{USER}:{GROUP}"))
+                    .arg(owned),
+            )
+            .ok();
         }
         site
     }
@@ -86,9 +103,21 @@ impl Site {
     /// `aground serve` as the unprivileged user, as a command not yet started.
     pub fn serve(&self) -> Command {
         let mut command = Command::new("setpriv");
-        command.args(["--reuid", USER, "--regid", GROUP, "--clear-groups", "--pdeathsig", "KILL"]);
+        command.args([
+            "--reuid",
+            USER,
+            "--regid",
+            GROUP,
+            "--clear-groups",
+            "--pdeathsig",
+            "KILL",
+        ]);
         command.arg(self.program("aground")).arg("serve");
-        command.arg("--state-dir").arg(self.state()).arg("--runtime-dir").arg(self.runtime());
+        command
+            .arg("--state-dir")
+            .arg(self.state())
+            .arg("--runtime-dir")
+            .arg(self.runtime());
         command.args(["--listen", &format!("127.0.0.1:{}", self.port)]);
         command.env_remove("AGROUND_HOST").stdin(Stdio::null());
         command
@@ -98,13 +127,19 @@ impl Site {
     #[track_caller]
     pub fn start(&mut self) {
         assert!(self.daemon.is_none(), "the daemon runs already");
-        let log = File::options().create(true).append(true).open(self.log()).expect("open the log");
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.log())
+            .expect("open the log");
         let mut serve = self.serve();
         serve.stdout(log.try_clone().expect("clone")).stderr(log);
         self.daemon = Some(serve.spawn().expect("start the daemon"));
         eventually(Duration::from_secs(30), || {
             let ping = self.aground(&["ping"]);
-            (ping.code == Some(0)).then_some(()).ok_or_else(|| format!("{}\nlog: {}", ping.stderr, self.log_text()))
+            (ping.code == Some(0))
+                .then_some(())
+                .ok_or_else(|| format!("{}\nlog: {}", ping.stderr, self.log_text()))
         });
     }
 
@@ -113,7 +148,12 @@ impl Site {
     pub fn stop(&mut self) -> std::process::ExitStatus {
         let mut daemon = self.daemon.take().expect("a daemon");
         signal(daemon.id(), rustix::process::Signal::TERM);
-        eventually(Duration::from_secs(30), || daemon.try_wait().expect("wait").ok_or_else(|| "the daemon does not end".to_owned()))
+        eventually(Duration::from_secs(30), || {
+            daemon
+                .try_wait()
+                .expect("wait")
+                .ok_or_else(|| "the daemon does not end".to_owned())
+        })
     }
 
     /// Kills the daemon (SIGKILL).
@@ -142,7 +182,11 @@ impl Site {
     pub fn collect(&self) -> CorePattern {
         let claim = CorePattern::claim();
         self.install().ok();
-        assert!(CorePattern::value().starts_with('|'), "not installed: {}", CorePattern::value());
+        assert!(
+            CorePattern::value().starts_with('|'),
+            "not installed: {}",
+            CorePattern::value()
+        );
         claim
     }
 
@@ -150,7 +194,15 @@ impl Site {
     pub fn install(&self) -> Outcome {
         let state = self.state();
         let helper = self.program("aground-collect");
-        self.aground(&["install", "--state-dir", text(&state), "--helper", text(&helper), "--user", USER])
+        self.aground(&[
+            "install",
+            "--state-dir",
+            text(&state),
+            "--helper",
+            text(&helper),
+            "--user",
+            USER,
+        ])
     }
 
     /// `aground uninstall` for this site.
@@ -160,7 +212,11 @@ impl Site {
 
     /// Runs `aground …` against this site.
     pub fn aground(&self, arguments: &[&str]) -> Outcome {
-        finish(Command::new(self.program("aground")).args(arguments).env("AGROUND_HOST", self.host()))
+        finish(
+            Command::new(self.program("aground"))
+                .args(arguments)
+                .env("AGROUND_HOST", self.host()),
+        )
     }
 
     /// Dumps that match filters, newest first, as `aground ls --format json` gives them.
@@ -179,11 +235,20 @@ impl Site {
         eventually(Duration::from_secs(90), || {
             let ids = self.ids(filters);
             if ids.len() < count {
-                return Err(format!("{} of {count} dumps\nlog: {}", ids.len(), self.log_text()));
+                return Err(format!(
+                    "{} of {count} dumps\nlog: {}",
+                    ids.len(),
+                    self.log_text()
+                ));
             }
             let dumps: Vec<Value> = ids.iter().map(|id| self.dump(id)).collect();
             match dumps.iter().find(|dump| !is_settled(dump)) {
-                Some(dump) => Err(format!("{} is {}\nlog: {}", dump["summary"]["id"], dump["summary"]["status"], self.log_text())),
+                Some(dump) => Err(format!(
+                    "{} is {}\nlog: {}",
+                    dump["summary"]["id"],
+                    dump["summary"]["status"],
+                    self.log_text()
+                )),
                 None => Ok(dumps),
             }
         })
@@ -195,7 +260,12 @@ impl Site {
         let mut dumps = self.wait_for(1, &[&format!("container={container}")]);
         assert_eq!(dumps.len(), 1, "{container} has several dumps");
         let dump = dumps.remove(0);
-        assert_eq!(dump["summary"]["status"], "analyzed", "{dump:#}\nlog: {}", self.log_text());
+        assert_eq!(
+            dump["summary"]["status"],
+            "analyzed",
+            "{dump:#}\nlog: {}",
+            self.log_text()
+        );
         dump
     }
 
@@ -206,7 +276,11 @@ impl Site {
         for filter in filters {
             arguments.extend(["--filter", filter]);
         }
-        self.aground(&arguments).ok().lines().map(str::to_owned).collect()
+        self.aground(&arguments)
+            .ok()
+            .lines()
+            .map(str::to_owned)
+            .collect()
     }
 
     /// A dump whole, from the API.
@@ -253,7 +327,9 @@ impl Drop for Site {
 /// JSON values, one a line, as Docker's `--format json` prints lists.
 #[track_caller]
 pub fn json_lines(text: &str) -> Vec<Value> {
-    text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+        .collect()
 }
 
 /// A path that is text, which all paths of tests are.
@@ -263,17 +339,26 @@ pub fn text(path: &Path) -> &str {
 
 /// Sends a signal to a process of ours.
 pub fn signal(pid: u32, signal: rustix::process::Signal) {
-    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw).expect("a process id");
+    let pid = i32::try_from(pid)
+        .ok()
+        .and_then(rustix::process::Pid::from_raw)
+        .expect("a process id");
     rustix::process::kill_process(pid, signal).expect("signal");
 }
 
 /// A TCP port nobody listens on now.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port()
+    TcpListener::bind("127.0.0.1:0")
+        .and_then(|listener| listener.local_addr())
+        .expect("a free port")
+        .port()
 }
 
 fn is_settled(dump: &Value) -> bool {
-    matches!(dump["summary"]["status"].as_str(), Some("analyzed" | "failed"))
+    matches!(
+        dump["summary"]["status"].as_str(),
+        Some("analyzed" | "failed")
+    )
 }
 
 /// A link where the file system allows it: debug builds are large.

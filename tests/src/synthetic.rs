@@ -24,7 +24,12 @@ pub struct Core {
 
 impl Default for Core {
     fn default() -> Self {
-        Self { machine: X86_64, signal: 11, address: 0, rip: 0x40_1136 }
+        Self {
+            machine: X86_64,
+            signal: 11,
+            address: 0,
+            rip: 0x40_1136,
+        }
     }
 }
 
@@ -37,7 +42,14 @@ impl Core {
         let stack_at = (notes_at + notes.len()).next_multiple_of(4096);
         let mut file = self.header();
         file.extend(program_header(4, 4, notes_at, 0, notes.len(), 4));
-        file.extend(program_header(1, 6, stack_at, 0x7ffd_0000_0000, stack.len(), 4096));
+        file.extend(program_header(
+            1,
+            6,
+            stack_at,
+            0x7ffd_0000_0000,
+            stack.len(),
+            4096,
+        ));
         file.extend(notes);
         file.resize(stack_at, 0);
         file.extend(stack);
@@ -69,10 +81,18 @@ impl Core {
     fn status(self) -> Vec<u8> {
         let mut status = vec![0_u8; 112 + 27 * 8 + 8];
         put(&mut status, 0, &self.signal.to_le_bytes());
-        put(&mut status, 12, &u16::try_from(self.signal).unwrap_or(0).to_le_bytes());
+        put(
+            &mut status,
+            12,
+            &u16::try_from(self.signal).unwrap_or(0).to_le_bytes(),
+        );
         put(&mut status, 32, &4711_i32.to_le_bytes());
         put(&mut status, 112 + 16 * 8, &self.rip.to_le_bytes());
-        put(&mut status, 112 + 19 * 8, &0x7ffd_0000_0800_u64.to_le_bytes());
+        put(
+            &mut status,
+            112 + 19 * 8,
+            &0x7ffd_0000_0800_u64.to_le_bytes(),
+        );
         status
     }
 
@@ -86,7 +106,14 @@ impl Core {
     }
 }
 
-fn program_header(kind: u32, flags: u32, offset: usize, address: u64, size: usize, align: u64) -> Vec<u8> {
+fn program_header(
+    kind: u32,
+    flags: u32,
+    offset: usize,
+    address: u64,
+    size: usize,
+    align: u64,
+) -> Vec<u8> {
     let mut header = Vec::new();
     word(&mut header, kind);
     word(&mut header, flags);

@@ -24,14 +24,25 @@ fn offline_analysis_equals_the_daemons_and_owns_up_to_what_it_lacks() {
 
     let report = analyze(&site, &core, &executable, &image.root);
     assert_eq!(gdb::reported(&report), gdb::reported(&dump["report"]));
-    assert_eq!(report["signature"]["hash"], dump["report"]["signature"]["hash"]);
+    assert_eq!(
+        report["signature"]["hash"],
+        dump["report"]["signature"]["hash"]
+    );
     assert_eq!(report["cause"]["kind"], "null-dereference");
 
     let other = NEXT_RELEASE.image("shop-api").root.join("app/shop-api");
     let report = analyze(&site, &core, &other, Path::new("/nonexistent"));
     let first = &report["threads"][0]["frames"][0];
-    assert_eq!(first["file"], Value::Null, "a file of another build named a line: {first:#}");
-    assert!(!report["warnings"].as_array().unwrap().is_empty() || report["modules"].to_string().contains("build"), "{report:#}");
+    assert_eq!(
+        first["file"],
+        Value::Null,
+        "a file of another build named a line: {first:#}"
+    );
+    assert!(
+        !report["warnings"].as_array().unwrap().is_empty()
+            || report["modules"].to_string().contains("build"),
+        "{report:#}"
+    );
 
     let whole = std::fs::read(&core).unwrap();
     let cut = site.path().join("cut.core");
@@ -43,6 +54,15 @@ fn offline_analysis_equals_the_daemons_and_owns_up_to_what_it_lacks() {
 }
 
 fn analyze(site: &Site, core: &Path, executable: &Path, sysroot: &Path) -> Value {
-    let arguments = ["analyze", text(core), "--exe", text(executable), "--sysroot", text(sysroot), "--format", "json"];
+    let arguments = [
+        "analyze",
+        text(core),
+        "--exe",
+        text(executable),
+        "--sysroot",
+        text(sysroot),
+        "--format",
+        "json",
+    ];
     serde_json::from_str(&site.aground(&arguments).ok()).unwrap()
 }

@@ -19,9 +19,21 @@ fn a_killed_owner_leaves_the_pattern_as_it_was() {
     }
     let test = std::env::current_exe().unwrap();
     let name = "kernel::claim::a_killed_owner_leaves_the_pattern_as_it_was";
-    let child = finish(Command::new(test).args(["--exact", name, "--nocapture"]).env(CHILD, "1"));
-    assert_eq!(child.code, None, "the child was not killed: {}{}", child.stdout, child.stderr);
-    assert!(is_restored_within(Duration::from_secs(5), Path::new("/tmp/ag-killed-owner")), "{}", CorePattern::value());
+    let child = finish(
+        Command::new(test)
+            .args(["--exact", name, "--nocapture"])
+            .env(CHILD, "1"),
+    );
+    assert_eq!(
+        child.code, None,
+        "the child was not killed: {}{}",
+        child.stdout, child.stderr
+    );
+    assert!(
+        is_restored_within(Duration::from_secs(5), Path::new("/tmp/ag-killed-owner")),
+        "{}",
+        CorePattern::value()
+    );
 }
 
 #[test]

@@ -15,7 +15,12 @@ fn docker(site: &Site, arguments: &[&str]) -> Outcome {
         std::fs::create_dir_all(&plugins).unwrap();
         symlink(site.program("docker-dumps"), plugins.join("docker-dumps")).unwrap();
     }
-    finish(Command::new("docker").args(arguments).env("DOCKER_CONFIG", config).env("AGROUND_HOST", site.host()))
+    finish(
+        Command::new("docker")
+            .args(arguments)
+            .env("DOCKER_CONFIG", config)
+            .env("AGROUND_HOST", site.host()),
+    )
 }
 
 #[test]
@@ -33,14 +38,41 @@ fn the_dump_verbs_work_as_a_docker_command() {
     site.wait_for(2, &[]);
 
     let help = docker(&site, &["--help"]).ok();
-    assert!(help.contains("dumps*"), "docker does not list the plugin:\n{help}");
+    assert!(
+        help.contains("dumps*"),
+        "docker does not list the plugin:\n{help}"
+    );
 
-    let listed = docker(&site, &["dumps", "ls", "--filter", &format!("image={}", images[0].reference), "--format", "json"]).ok();
+    let listed = docker(
+        &site,
+        &[
+            "dumps",
+            "ls",
+            "--filter",
+            &format!("image={}", images[0].reference),
+            "--format",
+            "json",
+        ],
+    )
+    .ok();
     let rows = json_lines(&listed);
     assert_eq!(rows.len(), 1, "{listed}");
-    assert!(listed.contains(&containers[0].name) && !listed.contains(&containers[1].name), "{listed}");
+    assert!(
+        listed.contains(&containers[0].name) && !listed.contains(&containers[1].name),
+        "{listed}"
+    );
 
-    let quiet = docker(&site, &["dumps", "ls", "-q", "--filter", &format!("container={}", containers[0].name)]).ok();
+    let quiet = docker(
+        &site,
+        &[
+            "dumps",
+            "ls",
+            "-q",
+            "--filter",
+            &format!("container={}", containers[0].name),
+        ],
+    )
+    .ok();
     let short = quiet.trim();
     assert_eq!(short.len(), 12, "not a short id: {quiet}");
     let prefix = &short[..8];
@@ -56,14 +88,21 @@ fn the_dump_verbs_work_as_a_docker_command() {
     std::fs::write(&path, &core.bytes).unwrap();
     let kind = run("file", &[path.to_str().unwrap()]).ok();
     assert!(kind.contains("ELF 64-bit LSB core file"), "{kind}");
-    assert_eq!(std::fs::read(site.core(short)).unwrap(), core.bytes, "aground cp gives another core");
+    assert_eq!(
+        std::fs::read(site.core(short)).unwrap(),
+        core.bytes,
+        "aground cp gives another core"
+    );
 
     let inspected = docker(&site, &["dumps", "inspect", prefix]).ok();
     let inspected: serde_json::Value = serde_json::from_str(&inspected).unwrap();
     assert!(inspected.is_array(), "docker's inspect gives an array");
 
     let table = docker(&site, &["dumps", "ls"]).ok();
-    assert!(table.lines().next().unwrap().contains("CONTAINER"), "{table}");
+    assert!(
+        table.lines().next().unwrap().contains("CONTAINER"),
+        "{table}"
+    );
     assert_eq!(table.lines().count(), 3, "{table}");
 
     let removed = docker(&site, &["dumps", "rm", prefix]).ok();

@@ -16,15 +16,27 @@ fn ten_crashes_of_one_bug_in_two_image_builds_are_one_group() {
         for crash in 0..10 {
             match (crash, crash % 3) {
                 (0..3, which) => drop(containers[which].run(&images[which % 2].reference, &[])),
-                (_, which) => drop(aground_testkit::run::run("docker", &["start", "--attach", &containers[which].name])),
+                (_, which) => drop(aground_testkit::run::run(
+                    "docker",
+                    &["start", "--attach", &containers[which].name],
+                )),
             }
         }
     }
     let dumps = site.wait_for(10, &[]);
     assert_eq!(dumps.len(), 10);
-    let pcs: BTreeSet<String> = dumps.iter().map(|dump| dump["report"]["threads"][0]["frames"][0]["pc"].to_string()).collect();
-    assert!(pcs.len() > 2, "addresses do not differ, so this shows nothing: {pcs:?}");
-    let builds: BTreeSet<String> = dumps.iter().map(|dump| dump["report"]["threads"][0]["frames"][0]["build_id"].to_string()).collect();
+    let pcs: BTreeSet<String> = dumps
+        .iter()
+        .map(|dump| dump["report"]["threads"][0]["frames"][0]["pc"].to_string())
+        .collect();
+    assert!(
+        pcs.len() > 2,
+        "addresses do not differ, so this shows nothing: {pcs:?}"
+    );
+    let builds: BTreeSet<String> = dumps
+        .iter()
+        .map(|dump| dump["report"]["threads"][0]["frames"][0]["build_id"].to_string())
+        .collect();
     assert_eq!(builds.len(), 2, "{builds:?}");
 
     let groups = site.get("/api/v1/groups").json();
@@ -35,7 +47,10 @@ fn ten_crashes_of_one_bug_in_two_image_builds_are_one_group() {
     assert_eq!(groups[0]["images"].as_array().unwrap().len(), 2);
     assert_eq!(groups[0]["containers"].as_array().unwrap().len(), 3);
     let table = site.aground(&["groups"]).ok();
-    assert!(table.contains("parse_host") && table.contains("10"), "{table}");
+    assert!(
+        table.contains("parse_host") && table.contains("10"),
+        "{table}"
+    );
 }
 
 #[test]
@@ -53,7 +68,16 @@ fn two_bugs_in_one_binary_are_two_groups() {
     let groups = site.get("/api/v1/groups").json();
     let groups = groups["items"].as_array().unwrap();
     assert_eq!(groups.len(), 2, "{groups:#?}");
-    assert!(groups.iter().all(|group| group["count"] == 2), "{groups:#?}");
-    let causes: BTreeSet<&str> = groups.iter().map(|group| group["cause"].as_str().unwrap()).collect();
-    assert_eq!(causes, BTreeSet::from(["division-by-zero", "null-dereference"]));
+    assert!(
+        groups.iter().all(|group| group["count"] == 2),
+        "{groups:#?}"
+    );
+    let causes: BTreeSet<&str> = groups
+        .iter()
+        .map(|group| group["cause"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        causes,
+        BTreeSet::from(["division-by-zero", "null-dereference"])
+    );
 }

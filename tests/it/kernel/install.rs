@@ -13,7 +13,10 @@ fn uninstall_puts_back_what_install_found() {
 
     site.install().ok();
     let ours = CorePattern::value();
-    assert!(ours.starts_with('|') && ours.contains("aground-collect"), "{ours}");
+    assert!(
+        ours.starts_with('|') && ours.contains("aground-collect"),
+        "{ours}"
+    );
     assert!(ours.contains(site.state().to_str().unwrap()), "{ours}");
     assert_ne!(CorePattern::pipe_limit(), "0");
     assert_eq!(site.get("/api/v1/status").json()["installed"], true);
@@ -44,5 +47,11 @@ fn uninstall_without_install_changes_nothing() {
     let claim = CorePattern::claim();
     let (pattern, limit) = claim.before();
     site.uninstall();
-    assert_eq!((CorePattern::value().as_str(), CorePattern::pipe_limit().as_str()), (pattern, limit));
+    assert_eq!(
+        (
+            CorePattern::value().as_str(),
+            CorePattern::pipe_limit().as_str()
+        ),
+        (pattern, limit)
+    );
 }

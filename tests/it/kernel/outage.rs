@@ -12,9 +12,14 @@ fn crashes_during_an_outage_are_there_after_it_with_name_and_image() {
     let images = ["shop-api", "payments", "search"].map(|name| RELEASE.image(name));
     let mut site = Site::started();
     let status = site.stop();
-    assert!(status.success(), "SIGTERM ended the daemon with {status}\n{}", site.log_text());
+    assert!(
+        status.success(),
+        "SIGTERM ended the daemon with {status}\n{}",
+        site.log_text()
+    );
 
-    let containers = ["shop-api", "payments", "search"].map(|name| Container::new(name).option("--rm"));
+    let containers =
+        ["shop-api", "payments", "search"].map(|name| Container::new(name).option("--rm"));
     {
         let _claim = site.collect();
         for (container, image) in containers.iter().zip(&images) {
@@ -46,9 +51,13 @@ fn report_survives_a_daemon_killed_during_analysis() {
         container.run(&image.reference, &[]);
         eventually(Duration::from_secs(30), || {
             let status = site.get("/api/v1/status").json();
-            let busy = status["analyzing"].as_array().is_some_and(|ids| !ids.is_empty());
+            let busy = status["analyzing"]
+                .as_array()
+                .is_some_and(|ids| !ids.is_empty());
             let ended = status["analyses"].as_u64() > Some(0);
-            (busy || ended).then_some(()).ok_or_else(|| format!("no analysis begins: {status:#}"))
+            (busy || ended)
+                .then_some(())
+                .ok_or_else(|| format!("no analysis begins: {status:#}"))
         });
         site.kill();
     }
@@ -77,6 +86,10 @@ fn kill_at_any_point_loses_nothing() {
     let dumps = site.wait_for(delays.len(), &[]);
     assert_eq!(dumps.len(), delays.len());
     for dump in dumps {
-        assert_eq!(dump["report"]["cause"]["kind"], "assertion", "{:#}", dump["summary"]);
+        assert_eq!(
+            dump["report"]["cause"]["kind"], "assertion",
+            "{:#}",
+            dump["summary"]
+        );
     }
 }

@@ -8,10 +8,12 @@ use aground_testkit::docker::{Container, require_engine};
 use aground_testkit::programs::{NEXT_RELEASE, RELEASE};
 use aground_testkit::site::Site;
 use fantoccini::{Client, ClientBuilder, Locator};
+use hyper_util::client::legacy::connect::HttpConnector;
 use std::path::PathBuf;
 
 const WIDTHS: [u32; 2] = [390, 1440];
-const HOSTILE: &str = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">";
+const HOSTILE: &str =
+    "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">";
 
 /// A browser on a site's pages.
 struct Visitor {
@@ -22,18 +24,35 @@ struct Visitor {
 
 impl Visitor {
     async fn new(driver: &Chromedriver, site: &Site, javascript: bool, dark: bool) -> Self {
-        let client = ClientBuilder::new(hyper_connector()).capabilities(chromium(javascript, dark)).connect(&driver.url()).await.unwrap();
-        Self { client, base: format!("http://127.0.0.1:{}", site.port()), look: if dark { "dark" } else { "light" } }
+        let client = ClientBuilder::new(connector())
+            .capabilities(chromium(javascript, dark))
+            .connect(&driver.url())
+            .await
+            .unwrap();
+        Self {
+            client,
+            base: format!("http://127.0.0.1:{}", site.port()),
+            look: if dark { "dark" } else { "light" },
+        }
     }
 
     async fn open(&self, path: &str, name: &str) -> String {
-        self.client.goto(&format!("{}{path}", self.base)).await.unwrap();
+        self.client
+            .goto(&format!("{}{path}", self.base))
+            .await
+            .unwrap();
         self.photograph(name).await;
         self.text().await
     }
 
     async fn text(&self) -> String {
-        self.client.find(Locator::Css("body")).await.unwrap().text().await.unwrap()
+        self.client
+            .find(Locator::Css("body"))
+            .await
+            .unwrap()
+            .text()
+            .await
+            .unwrap()
     }
 
     /// Follows the first link that goes below a path.
@@ -45,12 +64,18 @@ impl Visitor {
     }
 
     async fn photograph(&self, name: &str) {
-        let Some(directory) = std::env::var_os("AGROUND_SCREENSHOTS").map(PathBuf::from) else { return };
+        let Some(directory) = std::env::var_os("AGROUND_SCREENSHOTS").map(PathBuf::from) else {
+            return;
+        };
         std::fs::create_dir_all(&directory).unwrap();
         for width in WIDTHS {
             self.client.set_window_size(width, 1000).await.unwrap();
             let image = self.client.screenshot().await.unwrap();
-            std::fs::write(directory.join(format!("{name}-{}-{width}.png", self.look)), image).unwrap();
+            std::fs::write(
+                directory.join(format!("{name}-{}-{width}.png", self.look)),
+                image,
+            )
+            .unwrap();
         }
     }
 
@@ -59,8 +84,8 @@ impl Visitor {
     }
 }
 
-fn hyper_connector() -> hyper_util::client::legacy::connect::HttpConnector {
-    hyper_util::client::legacy::connect::HttpConnector::new()
+fn connector() -> HttpConnector {
+    HttpConnector::new()
 }
 
 #[tokio::test]
@@ -70,7 +95,14 @@ async fn groups_lead_to_a_group_and_to_a_crash_that_says_why() {
     let mut containers = Vec::new();
     {
         let _claim = site.collect();
-        for (build, name) in [(RELEASE, "shop-api"), (NEXT_RELEASE, "shop-api"), (RELEASE, "payments"), (RELEASE, "search"), (RELEASE, "ledger"), (RELEASE, "gateway")] {
+        for (build, name) in [
+            (RELEASE, "shop-api"),
+            (NEXT_RELEASE, "shop-api"),
+            (RELEASE, "payments"),
+            (RELEASE, "search"),
+            (RELEASE, "ledger"),
+            (RELEASE, "gateway"),
+        ] {
             let container = Container::new(name);
             container.run(&build.image(name).reference, &[]);
             containers.push(container);
@@ -88,8 +120,15 @@ async fn groups_lead_to_a_group_and_to_a_crash_that_says_why() {
 
 async fn walk(visitor: &Visitor, container: &str) {
     let groups = visitor.open("/", "groups").await;
-    for text in ["parse_host", "payments->cents_refunded", "aground-it/shop-api"] {
-        assert!(groups.contains(text), "{text} is missing on the groups page:\n{groups}");
+    for text in [
+        "parse_host",
+        "payments->cents_refunded",
+        "aground-it/shop-api",
+    ] {
+        assert!(
+            groups.contains(text),
+            "{text} is missing on the groups page:\n{groups}"
+        );
     }
     let group = visitor.follow("/groups/", "group").await;
     assert!(group.contains("aground-it/"), "{group}");
@@ -97,17 +136,33 @@ async fn walk(visitor: &Visitor, container: &str) {
 
     let id = newest(visitor, container);
     let crash = visitor.open(&format!("/dumps/{id}"), "crash").await;
-    for text in [container, "parse_host", "host_length", "handle_request", "http.c", "SIGSEGV", "worker-2"] {
-        assert!(crash.contains(text), "{text} is missing on the crash page:\n{crash}");
+    for text in [
+        container,
+        "parse_host",
+        "host_length",
+        "handle_request",
+        "http.c",
+        "SIGSEGV",
+        "worker-2",
+    ] {
+        assert!(
+            crash.contains(text),
+            "{text} is missing on the crash page:\n{crash}"
+        );
     }
-    let cause = crash.find("null").or_else(|| crash.find("0x8")).expect("the cause");
+    let cause = crash
+        .find("null")
+        .or_else(|| crash.find("0x8"))
+        .expect("the cause");
     let stack = crash.find("handle_request").expect("the stack");
     assert!(cause < stack, "the cause is not above the stack:\n{crash}");
 }
 
 fn newest(visitor: &Visitor, container: &str) -> String {
     let port = visitor.base.rsplit(':').next().unwrap().parse().unwrap();
-    let dumps = aground_testkit::http::get(port, &format!("/api/v1/dumps?filter=container={container}")).json();
+    let dumps =
+        aground_testkit::http::get(port, &format!("/api/v1/dumps?filter=container={container}"))
+            .json();
     dumps["items"][0]["id"].as_str().unwrap().to_owned()
 }
 
@@ -127,21 +182,38 @@ async fn hostile_names_are_shown_as_text() {
         container.run(&image.reference, &["divide", HOSTILE]);
     }
     let dump = site.dump_of(&container.name);
-    assert!(dump["record"]["process"]["args"].to_string().contains("<script>"), "the test shows nothing: {:#}", dump["record"]["process"]);
+    assert!(
+        dump["record"]["process"]["args"]
+            .to_string()
+            .contains("<script>"),
+        "the test shows nothing: {:#}",
+        dump["record"]["process"]
+    );
 
     let driver = Chromedriver::start();
     let visitor = Visitor::new(&driver, &site, true, false).await;
     let id = dump["summary"]["id"].as_str().unwrap();
     let group = dump["summary"]["group"].as_str().unwrap();
-    for path in ["/".to_owned(), format!("/groups/{group}"), format!("/dumps/{id}")] {
+    for path in [
+        "/".to_owned(),
+        format!("/groups/{group}"),
+        format!("/dumps/{id}"),
+    ] {
         visitor.open(&path, "hostile").await;
         let title = visitor.client.title().await.unwrap();
         assert_ne!(title, "owned", "{path} ran a script from a container");
-        let images = visitor.client.find_all(Locator::Css("img[src=x]")).await.unwrap();
+        let images = visitor
+            .client
+            .find_all(Locator::Css("img[src=x]"))
+            .await
+            .unwrap();
         assert!(images.is_empty(), "{path} has an element from a container");
     }
     let crash = visitor.text().await;
-    assert!(crash.contains("<script>"), "what the container said is not shown:\n{crash}");
+    assert!(
+        crash.contains("<script>"),
+        "what the container said is not shown:\n{crash}"
+    );
     visitor.close().await;
     // The terminal is no better protected: nothing may reach it raw.
     let table = site.aground(&["ls"]).ok();
@@ -155,9 +227,18 @@ fn pages_load_nothing_from_elsewhere() {
     let answer = site.get("/");
     assert_eq!(answer.status, 200, "{}", answer.text());
     let head = answer.head.to_lowercase();
-    assert!(head.contains("content-security-policy: default-src 'none'"), "{head}");
+    assert!(
+        head.contains("content-security-policy: default-src 'none'"),
+        "{head}"
+    );
     let page = answer.text();
-    for outside in ["src=\"http", "href=\"http", "src=\"//", "url(http", "@import"] {
+    for outside in [
+        "src=\"http",
+        "href=\"http",
+        "src=\"//",
+        "url(http",
+        "@import",
+    ] {
         assert!(!page.contains(outside), "{outside}:\n{page}");
     }
     assert_eq!(site.get("/groups/0000000000000000").status, 404);

@@ -20,7 +20,9 @@ fn check(build: Build, name: &'static str, arguments: &[&str], expected: &Expect
     require_engine();
     let image = build.image(name);
     let site = Site::started();
-    let container = Container::new(name).option("--label=team=shop").option("--hostname=elsewhere");
+    let container = Container::new(name)
+        .option("--label=team=shop")
+        .option("--hostname=elsewhere");
     {
         let _claim = site.collect();
         container.run(&image.reference, arguments);
@@ -49,7 +51,11 @@ fn check_cause(dump: &Value, expected: &Expected) {
     assert_eq!(dump["summary"]["cause"], expected.kind);
     assert_eq!(dump["summary"]["signal"], expected.signal);
     let said = format!("{} {}", cause["title"], cause["message"]);
-    assert!(said.contains(expected.says), "{said} does not say {:?}", expected.says);
+    assert!(
+        said.contains(expected.says),
+        "{said} does not say {:?}",
+        expected.says
+    );
     assert_eq!(dump["summary"]["kept"], "full");
     assert_eq!(dump["summary"]["truncated"], false);
 }
@@ -58,20 +64,31 @@ fn check_stack(site: &Site, dump: &Value, image: &Image, expected: &Expected) {
     let ours = gdb::reported(&dump["report"]);
     let core = site.core(dump["summary"]["id"].as_str().unwrap());
     let theirs = gdb::backtrace(&core, image);
-    assert!(ours.len() >= theirs.len(), "gdb has more frames\nours: {ours:#?}\ngdb: {theirs:#?}");
+    assert!(
+        ours.len() >= theirs.len(),
+        "gdb has more frames\nours: {ours:#?}\ngdb: {theirs:#?}"
+    );
     // gdb stops at main; what called main may follow in ours.
     assert_eq!(ours[..theirs.len()], theirs[..], "left: ours, right: gdb");
 
     let mut names = ours.iter().filter_map(|frame| frame.function.as_deref());
     for function in expected.functions {
-        assert!(names.any(|name| name == *function), "{function} is not where it should be in {ours:#?}");
+        assert!(
+            names.any(|name| name == *function),
+            "{function} is not where it should be in {ours:#?}"
+        );
     }
 }
 
 const SHOP_API: Expected = Expected {
     kind: "null-dereference",
     signal: "SIGSEGV",
-    functions: &["host_length", "parse_host", "handle_request", "serve_connections"],
+    functions: &[
+        "host_length",
+        "parse_host",
+        "handle_request",
+        "serve_connections",
+    ],
     says: "0x8",
 };
 
@@ -101,7 +118,13 @@ fn uncaught_cpp_exception() {
     let expected = Expected {
         kind: "uncaught-exception",
         signal: "SIGABRT",
-        functions: &["abort", "std::terminate", "search::Index::load", "search::open_index", "main"],
+        functions: &[
+            "abort",
+            "std::terminate",
+            "search::Index::load",
+            "search::open_index",
+            "main",
+        ],
         says: "segment 7: term 3 of 3",
     };
     check(RELEASE, "search", &[], &expected);
@@ -112,7 +135,12 @@ fn rust_panic_that_aborts() {
     let expected = Expected {
         kind: "panic",
         signal: "SIGABRT",
-        functions: &["ledger::Ledger::balance_mut", "ledger::Ledger::post", "ledger::close_of_day", "ledger::main"],
+        functions: &[
+            "ledger::Ledger::balance_mut",
+            "ledger::Ledger::post",
+            "ledger::close_of_day",
+            "ledger::main",
+        ],
         says: "account 4 is closed, only 2 are open",
     };
     check(RELEASE, "ledger", &[], &expected);
@@ -123,7 +151,12 @@ fn go_nil_dereference() {
     let expected = Expected {
         kind: "panic",
         signal: "SIGABRT",
-        functions: &["main.(*backend).share", "main.(*gateway).route", "main.serveRequests", "main.main"],
+        functions: &[
+            "main.(*backend).share",
+            "main.(*gateway).route",
+            "main.serveRequests",
+            "main.main",
+        ],
         says: "nil pointer dereference",
     };
     check(RELEASE, "gateway", &[], &expected);
@@ -173,7 +206,11 @@ fn stack_overflow_by_recursion() {
         container.run(&image.reference, &["recurse"]);
     }
     let dump = site.dump_of(&container.name);
-    assert_eq!(dump["report"]["cause"]["kind"], "stack-overflow", "{:#}", dump["report"]["cause"]);
+    assert_eq!(
+        dump["report"]["cause"]["kind"], "stack-overflow",
+        "{:#}",
+        dump["report"]["cause"]
+    );
     let ours = gdb::reported(&dump["report"]);
     assert_eq!(ours[0].function.as_deref(), Some("count_replaced"));
 }
