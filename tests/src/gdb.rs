@@ -47,11 +47,12 @@ pub fn backtrace(core: &Path, image: &Image) -> Vec<Frame> {
     gdb.arg(format!("{root}{}", image.executable)).arg(core);
     gdb.env_remove("DEBUGINFOD_URLS").env("LC_ALL", "C.UTF-8");
     let text = finish(&mut gdb).ok();
-    let frames: Vec<Frame> = text
-        .lines()
-        .filter(|line| line.starts_with('#'))
-        .map(parse)
-        .collect();
+    let mut lines: Vec<&str> = text.lines().filter(|line| line.starts_with('#')).collect();
+    // gdb shows the innermost frame once when it has loaded the core, before it is asked.
+    if lines.get(1).is_some_and(|line| line.starts_with("#0 ")) {
+        lines.remove(0);
+    }
+    let frames: Vec<Frame> = lines.into_iter().map(parse).collect();
     assert!(!frames.is_empty(), "gdb shows no frames:\n{text}");
     frames
 }
@@ -116,9 +117,9 @@ fn base_name(path: &str) -> String {
 fn plain_name(name: &str) -> String {
     let mut plain = String::new();
     let mut depth = 0_usize;
-    let bracketed = name
-        .replace("operator<", "operator\u{1}")
-        .replace("->", "\u{2}");
+    // rustc's debug information numbers closures, its symbol names do not.
+    let name = name.replace("{{closure}}", "{closure#0}");
+    let bracketed = name.replace("->", "\u{2}");
     for character in bracketed.chars() {
         match character {
             '<' => depth += 1,
