@@ -83,7 +83,13 @@ mod tests {
         let id = DumpId::from_bytes([0xab; 16]);
         assert_eq!(id.as_str().parse(), Ok(id.clone()));
         assert_eq!(id.short(), "abababababab");
-        for wrong in ["", "ab", "../../../../../../etc/passwd0000", &"G".repeat(32), &"A".repeat(32)] {
+        for wrong in [
+            "",
+            "ab",
+            "../../../../../../etc/passwd0000",
+            &"G".repeat(32),
+            &"A".repeat(32),
+        ] {
             assert_eq!(wrong.parse::<DumpId>(), Err(InvalidDumpId), "{wrong}");
         }
     }

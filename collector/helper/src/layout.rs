@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! /var/lib/aground/                 0700, owned by the daemon's user
-//!   spool/incoming/<dump id>/       being written; the helper holds a lock (flock) on record.json
+//!   spool/incoming/<dump id>/       being written; the helper holds a lock (flock) on the directory
 //!   spool/ready/<dump id>/          complete; moved here by rename
 //!     record.json                   record::Record
 //!     core.zst                      seekable zstd; absent when no memory was kept
@@ -16,6 +16,8 @@
 
 /// The default state directory.
 pub const STATE_DIR: &str = "/var/lib/aground";
+/// Where the record alone goes when the state directory cannot be written; laid out like it.
+pub const FALLBACK_DIR: &str = "/run/aground/fallback";
 /// The default runtime directory (sockets).
 pub const RUNTIME_DIR: &str = "/run/aground";
 /// Spool entries that are being written, below the state directory.

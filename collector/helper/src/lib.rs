@@ -4,8 +4,29 @@
 //! core-dumping signal. Everything it learns goes into a spool entry: a directory with
 //! [`record::Record`] as `record.json`, the core, and the mapped files not yet in the module
 //! store. The daemon takes entries from there; the two never talk otherwise.
+//!
+//! ```text
+//! argv ─► kernel_args ─► process (pin, /proc) ─► container (cgroup) ─► docker (disk)
+//!                                                      │
+//!      spool ◄─ record ◄─ policy ◄─────────────────────┘
+//!        └─► capture::stream (memory) ─► release ─► capture::modules, log ─► spool (ready)
+//! ```
+//!
+//! [`run`] is that path on one page.
 
+pub mod bounded;
+pub mod capture;
+pub mod container;
+pub mod docker;
 pub mod id;
+pub mod install;
+pub mod kernel_args;
 pub mod layout;
+pub mod log_tail;
+pub mod policy;
+pub mod process;
 pub mod record;
+pub mod run;
+pub mod spool;
+mod sys;
 pub mod text;

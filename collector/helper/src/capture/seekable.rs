@@ -1,0 +1,135 @@
+//! Writes the zstd seekable format: independent frames, and behind them a table of their sizes
+//! in a skippable frame, so that any zstd reads the file and a reader that knows the table can
+//! begin anywhere (zstd's `contrib/seekable_format/zstd_seekable_compression_format.md`).
+//!
+//! The file is made valid also when the disk fills up midway: the last frames give way to the table.
+
+use std::fs::File;
+use std::io::{self, Seek, SeekFrom, Write};
+use zstd::bulk::Compressor;
+use zstd::zstd_safe::{CParameter, compress_bound};
+
+/// Uncompressed bytes of every frame but the last.
+pub const FRAME: usize = 2 << 20;
+/// Compression level: what keeps up with the kernel's pipe.
+const LEVEL: i32 = 1;
+const SKIPPABLE_MAGIC: u32 = 0x184D_2A5E;
+const SEEKABLE_MAGIC: u32 = 0x8F92_EAB1;
+
+/// Compresses single frames. One per thread.
+pub struct FrameCompressor(Compressor<'static>);
+
+impl FrameCompressor {
+    /// Allocates the compressor's tables (about 1 MiB).
+    pub fn new() -> io::Result<Self> {
+        let mut compressor = Compressor::new(LEVEL)?;
+        compressor.set_parameter(CParameter::ChecksumFlag(true))?;
+        Ok(Self(compressor))
+    }
+
+    /// Compresses `raw` into `packed`, replacing what was there.
+    pub fn compress(&mut self, raw: &[u8], packed: &mut Vec<u8>) -> io::Result<()> {
+        packed.clear();
+        packed.reserve(compress_bound(raw.len()));
+        self.0.compress_to_buffer(raw, packed).map(|_| ())
+    }
+}
+
+/// Appends frames to a file, and the table at the end.
+pub struct SeekableWriter<'f> {
+    file: &'f mut File,
+    frames: Vec<(u32, u32)>,
+    packed: u64,
+    raw: u64,
+    budget: u64,
+}
+
+/// What a finished file holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stored {
+    /// Uncompressed bytes in the file.
+    pub raw: u64,
+    /// Size of the file.
+    pub file: u64,
+}
+
+impl<'f> SeekableWriter<'f> {
+    /// Writes to the empty `file`, at most about `budget` bytes.
+    pub fn new(file: &'f mut File, budget: u64) -> Self {
+        Self {
+            file,
+            frames: Vec::new(),
+            packed: 0,
+            raw: 0,
+            budget,
+        }
+    }
+
+    /// Appends a frame. After an error no more frames may be written, but [`Self::finish`] works.
+    pub fn write_frame(&mut self, raw_size: usize, packed: &[u8]) -> io::Result<()> {
+        let sizes = (u32::try_from(packed.len()), u32::try_from(raw_size));
+        let (Ok(packed_size), Ok(raw_size)) = sizes else {
+            return Err(io::ErrorKind::InvalidInput.into());
+        };
+        if self.packed.saturating_add(u64::from(packed_size)) > self.budget {
+            return Err(io::Error::new(
+                io::ErrorKind::StorageFull,
+                "the space set aside for it is used up",
+            ));
+        }
+        self.file.write_all(packed)?;
+        self.frames.push((packed_size, raw_size));
+        self.packed = self.packed.saturating_add(packed_size.into());
+        self.raw = self.raw.saturating_add(raw_size.into());
+        Ok(())
+    }
+
+    /// Writes the table behind the last whole frame, giving up frames until it fits the disk.
+    pub fn finish(mut self) -> io::Result<Stored> {
+        loop {
+            self.file.set_len(self.packed)?;
+            self.file.seek(SeekFrom::Start(self.packed))?;
+            let table = seek_table(&self.frames);
+            match self.file.write_all(&table) {
+                Ok(()) => {
+                    let table_size = u64::try_from(table.len()).unwrap_or(u64::MAX);
+                    return Ok(Stored {
+                        raw: self.raw,
+                        file: self.packed.saturating_add(table_size),
+                    });
+                }
+                Err(error) => {
+                    let Some((packed, raw)) = self.frames.pop() else {
+                        return Err(error);
+                    };
+                    self.packed = self.packed.saturating_sub(packed.into());
+                    self.raw = self.raw.saturating_sub(raw.into());
+                }
+            }
+        }
+    }
+}
+
+fn seek_table(frames: &[(u32, u32)]) -> Vec<u8> {
+    let entries = frames.len().saturating_mul(8);
+    let mut table = Vec::with_capacity(entries.saturating_add(17));
+    table.extend(SKIPPABLE_MAGIC.to_le_bytes());
+    table.extend(
+        u32::try_from(entries.saturating_add(9))
+            .unwrap_or(u32::MAX)
+            .to_le_bytes(),
+    );
+    for (packed, raw) in frames {
+        table.extend(packed.to_le_bytes());
+        table.extend(raw.to_le_bytes());
+    }
+    table.extend(
+        u32::try_from(frames.len())
+            .unwrap_or(u32::MAX)
+            .to_le_bytes(),
+    );
+    // The descriptor: no checksums in the table, each frame has its own.
+    table.push(0);
+    table.extend(SEEKABLE_MAGIC.to_le_bytes());
+    table
+}

@@ -1,0 +1,454 @@
+//! Writes a crash into the spool, and finds there what others wrote.
+//!
+//! The state directory belongs to an unprivileged user and the helper is root, so nothing beneath
+//! it is reached by a path that could hold a link: every step is one name from a directory
+//! descriptor, every file is created with `O_EXCL`, and changing owners goes by descriptor.
+//!
+//! While an entry is written its directory is locked (`flock`); the kernel drops the lock when
+//! the helper dies, however it dies. `record.json` is only ever replaced as a whole.
+
+use crate::bounded::{open_dir, open_dir_at, read_regular_at};
+use crate::id::DumpId;
+use crate::layout::{CORE, INCOMING, MODULES, READY, RECORD};
+use crate::record::Record;
+use rustix::fs::{AtFlags, FlockOperation, Gid, Mode, OFlags, Uid};
+use rustix::io::Errno;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+/// Longest record a reader accepts, in bytes. The writer leaves things out to stay below it.
+pub const MAX_RECORD: usize = 8 << 20;
+/// The core while it is being written.
+const PARTIAL_CORE: &str = "core.zst.partial";
+/// The record while it is being replaced.
+const NEW_RECORD: &str = "record.json.new";
+/// A module while it is being copied.
+const NEW_MODULE: &str = "new";
+
+/// Something beneath the state directory could not be made, read or moved.
+#[derive(Debug, thiserror::Error)]
+#[error("{action} failed")]
+pub struct SpoolError {
+    /// What was tried.
+    pub action: &'static str,
+    /// Why it failed.
+    pub source: io::Error,
+}
+
+fn failed<E: Into<io::Error>>(action: &'static str) -> impl FnOnce(E) -> SpoolError {
+    move |source| SpoolError {
+        action,
+        source: source.into(),
+    }
+}
+
+/// A state directory, opened for writing a crash.
+#[derive(Debug)]
+pub struct Spool {
+    state: OwnedFd,
+    incoming: OwnedFd,
+    ready: OwnedFd,
+    owner: Owner,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Owner(Uid, Gid);
+
+impl Owner {
+    /// Gives a file or directory we have just created to the owner of the state directory.
+    /// A failure leaves it root's: the crash is still recorded, which is worth more.
+    fn take(self, fd: impl AsFd) {
+        let _ = rustix::fs::fchown(fd, Some(self.0), Some(self.1));
+    }
+
+    /// Opens the directory `name` beneath `parent`, making it if need be.
+    fn directory(self, parent: impl AsFd, name: &str) -> io::Result<OwnedFd> {
+        match rustix::fs::mkdirat(&parent, name, Mode::RWXU) {
+            Ok(()) => {
+                let directory = open_dir_at(&parent, name)?;
+                self.take(&directory);
+                Ok(directory)
+            }
+            Err(Errno::EXIST) => open_dir_at(&parent, name),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn file(self, directory: impl AsFd, name: &str) -> io::Result<File> {
+        let flags =
+            OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let file = rustix::fs::openat(directory, name, flags, Mode::RUSR | Mode::WUSR)?;
+        self.take(&file);
+        Ok(File::from(file))
+    }
+}
+
+impl Spool {
+    /// Opens `state_dir`, making it and what the spool needs beneath it. Its parent must exist.
+    pub fn open(state_dir: &Path) -> Result<Self, SpoolError> {
+        if !state_dir.is_absolute() {
+            let source = io::Error::new(io::ErrorKind::InvalidInput, "its path is not absolute");
+            return Err(SpoolError {
+                action: "opening the state directory",
+                source,
+            });
+        }
+        // Errors show when it is opened.
+        let _ = rustix::fs::mkdir(state_dir, Mode::RWXU);
+        let state = open_dir(state_dir).map_err(failed("opening the state directory"))?;
+        let stat = rustix::fs::fstat(&state).map_err(failed("looking at the state directory"))?;
+        let owner = Owner(Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
+        let nested = |path: &str| {
+            let mut directory = state.try_clone()?;
+            for name in path.split('/') {
+                directory = owner.directory(&directory, name)?;
+            }
+            Ok::<_, io::Error>(directory)
+        };
+        let incoming = nested(INCOMING).map_err(failed("opening the spool"))?;
+        let ready = nested(READY).map_err(failed("opening the spool"))?;
+        Ok(Self {
+            state,
+            incoming,
+            ready,
+            owner,
+        })
+    }
+
+    /// Makes the locked directory of a new dump.
+    pub fn new_entry(self, id: &DumpId) -> Result<Entry, SpoolError> {
+        rustix::fs::mkdirat(&self.incoming, id.as_str(), Mode::RWXU)
+            .map_err(failed("making the entry"))?;
+        let directory =
+            open_dir_at(&self.incoming, id.as_str()).map_err(failed("opening the entry"))?;
+        // Nobody else looks at an entry without a record, so the lock is free.
+        let lock = rustix::fs::flock(&directory, FlockOperation::NonBlockingLockExclusive);
+        lock.map_err(failed("locking the entry"))?;
+        self.owner.take(&directory);
+        Ok(Entry {
+            spool: self,
+            directory,
+            id: id.clone(),
+        })
+    }
+}
+
+/// The directory of one dump while the helper writes it.
+#[derive(Debug)]
+pub struct Entry {
+    spool: Spool,
+    directory: OwnedFd,
+    id: DumpId,
+}
+
+impl Entry {
+    /// Writes `record.json`, in place of an earlier one, and makes it last.
+    pub fn write_record(&self, record: &Record) -> Result<(), SpoolError> {
+        let bytes = bounded_json(record).map_err(failed("encoding the record"))?;
+        let write = || {
+            self.remove(NEW_RECORD);
+            let mut file = self.spool.owner.file(&self.directory, NEW_RECORD)?;
+            file.write_all(&bytes)?;
+            file.sync_all()?;
+            rustix::fs::renameat(&self.directory, NEW_RECORD, &self.directory, RECORD)?;
+            rustix::fs::fsync(&self.directory)?;
+            // The entry's own name must last as well, or a power cut takes all of it.
+            Ok::<_, io::Error>(rustix::fs::fsync(&self.spool.incoming)?)
+        };
+        write().map_err(failed("writing the record"))
+    }
+
+    /// The file to write the core to; [`Self::keep_core`] gives it its name, so that nobody
+    /// takes the core of a killed helper for a whole one.
+    pub fn new_core(&self) -> io::Result<File> {
+        self.spool.owner.file(&self.directory, PARTIAL_CORE)
+    }
+
+    /// Makes the finished core last, under its name.
+    pub fn keep_core(&self, core: &File) -> io::Result<()> {
+        core.sync_all()?;
+        Ok(rustix::fs::renameat(
+            &self.directory,
+            PARTIAL_CORE,
+            &self.directory,
+            CORE,
+        )?)
+    }
+
+    /// Forgets the core, to make room or because nothing of it was kept.
+    pub fn discard_core(&self) {
+        self.remove(PARTIAL_CORE);
+        self.remove(CORE);
+    }
+
+    /// Forgets the modules, to make room.
+    pub fn discard_modules(&self) {
+        let Ok(modules) = open_dir_at(&self.directory, MODULES) else {
+            return;
+        };
+        for name in names(&modules).unwrap_or_default() {
+            let _ = rustix::fs::unlinkat(&modules, name, AtFlags::empty());
+        }
+    }
+
+    /// Writes a small file beside the record.
+    pub fn write_file(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let mut file = self.spool.owner.file(&self.directory, name)?;
+        file.write_all(bytes)?;
+        file.sync_all()
+    }
+
+    /// Bytes an unprivileged user may still write.
+    pub fn free_bytes(&self) -> u64 {
+        let free = |stat: rustix::fs::StatVfs| stat.f_bavail.saturating_mul(stat.f_frsize);
+        rustix::fs::fstatvfs(&self.directory).map_or(0, free)
+    }
+
+    /// Whether the module store or this entry has the file with this SHA-256.
+    pub fn has_module(&self, sha256: &str) -> bool {
+        let there = |directory: io::Result<OwnedFd>| {
+            let stat = rustix::fs::statat(directory?, sha256, AtFlags::SYMLINK_NOFOLLOW)?;
+            Ok::<_, io::Error>(rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file())
+        };
+        let stored = || {
+            open_dir_at(
+                open_dir_at(&self.spool.state, MODULES)?,
+                sha256.get(..2).unwrap_or_default(),
+            )
+        };
+        there(stored()).unwrap_or(false)
+            || there(open_dir_at(&self.directory, MODULES)).unwrap_or(false)
+    }
+
+    /// A new file among the entry's modules, without a name of its own yet.
+    pub fn new_module(&self) -> io::Result<NewModule> {
+        let directory = self.spool.owner.directory(&self.directory, MODULES)?;
+        let _ = rustix::fs::unlinkat(&directory, NEW_MODULE, AtFlags::empty());
+        let file = self.spool.owner.file(&directory, NEW_MODULE)?;
+        Ok(NewModule {
+            directory,
+            file,
+            kept: false,
+        })
+    }
+
+    /// Hands the entry over: makes it last and moves it to the ready ones.
+    pub fn finish(self) -> Result<(), SpoolError> {
+        let Self {
+            spool,
+            directory,
+            id,
+        } = self;
+        let hand_over = || {
+            if let Ok(modules) = open_dir_at(&directory, MODULES) {
+                rustix::fs::fsync(modules)?;
+            }
+            rustix::fs::fsync(&directory)?;
+            rustix::fs::renameat(&spool.incoming, id.as_str(), &spool.ready, id.as_str())?;
+            rustix::fs::fsync(&spool.ready)?;
+            Ok::<_, io::Error>(rustix::fs::fsync(&spool.incoming)?)
+        };
+        hand_over().map_err(failed("handing the entry over"))
+    }
+
+    /// Removes an entry that could not get its record.
+    pub fn abandon(self) {
+        self.remove(NEW_RECORD);
+        self.remove(RECORD);
+        let _ = rustix::fs::unlinkat(&self.spool.incoming, self.id.as_str(), AtFlags::REMOVEDIR);
+    }
+
+    fn remove(&self, name: &str) {
+        // Mostly it was never there.
+        let _ = rustix::fs::unlinkat(&self.directory, name, AtFlags::empty());
+    }
+}
+
+/// A module being copied into an entry; removed again unless it is kept.
+#[derive(Debug)]
+pub struct NewModule {
+    directory: OwnedFd,
+    file: File,
+    kept: bool,
+}
+
+impl NewModule {
+    /// The file to write to.
+    pub fn file(&mut self) -> &mut File {
+        &mut self.file
+    }
+
+    /// Names the file by its SHA-256.
+    pub fn keep_as(&mut self, sha256: &str) -> io::Result<()> {
+        self.file.sync_all()?;
+        rustix::fs::renameat(&self.directory, NEW_MODULE, &self.directory, sha256)?;
+        self.kept = true;
+        Ok(())
+    }
+}
+
+impl Drop for NewModule {
+    fn drop(&mut self) {
+        if !self.kept {
+            let _ = rustix::fs::unlinkat(&self.directory, NEW_MODULE, AtFlags::empty());
+        }
+    }
+}
+
+type LeaveOut = fn(&mut Record);
+
+/// The record as JSON of at most [`MAX_RECORD`] bytes: the bulkiest lists give way first.
+fn bounded_json(record: &Record) -> io::Result<Vec<u8>> {
+    let mut bytes = serde_json::to_vec_pretty(record)?;
+    let mut record = record.clone();
+    let give_way: [(&str, LeaveOut); 5] = [
+        ("open files", |record| {
+            record.process.open_files = Vec::new();
+        }),
+        ("environment", |record| {
+            record.process.environment = Vec::new();
+        }),
+        ("arguments", |record| record.process.args = Vec::new()),
+        ("labels", |record| {
+            record
+                .container
+                .iter_mut()
+                .for_each(|container| container.labels = BTreeMap::new());
+        }),
+        ("modules beyond the first 512", |record| {
+            record.modules.truncate(512);
+        }),
+    ];
+    for (what, leave_out) in give_way {
+        if bytes.len() <= MAX_RECORD {
+            break;
+        }
+        leave_out(&mut record);
+        record.problems.push(format!(
+            "the record was too large: its {what} were left out"
+        ));
+        bytes = serde_json::to_vec_pretty(&record)?;
+    }
+    Ok(bytes)
+}
+
+/// An entry as its reader sees it.
+#[derive(Debug)]
+pub struct SpoolEntry {
+    /// The dump.
+    pub id: DumpId,
+    /// Its directory.
+    pub path: PathBuf,
+    directory: OwnedFd,
+}
+
+/// Why a record could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// The file is not there, not regular, or too long.
+    #[error("the record cannot be read")]
+    Unreadable(#[source] io::Error),
+    /// The file is not a record.
+    #[error("the record is not understood")]
+    Malformed(#[source] serde_json::Error),
+}
+
+impl SpoolEntry {
+    /// The entry's record, which must be that of the same dump.
+    pub fn read_record(&self) -> Result<Record, RecordError> {
+        let record = parse_record(&self.directory)?;
+        if record.id == self.id {
+            return Ok(record);
+        }
+        let other = io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("it names dump {}", record.id),
+        );
+        Err(RecordError::Unreadable(other))
+    }
+}
+
+/// Reads `record.json` in the directory `path`, at most [`MAX_RECORD`] bytes.
+pub fn read_record(path: &Path) -> Result<Record, RecordError> {
+    parse_record(&open_dir(path).map_err(RecordError::Unreadable)?)
+}
+
+fn parse_record(directory: &OwnedFd) -> Result<Record, RecordError> {
+    let bytes = read_regular_at(directory, RECORD, MAX_RECORD).map_err(RecordError::Unreadable)?;
+    serde_json::from_slice(&bytes).map_err(RecordError::Malformed)
+}
+
+/// Complete entries, in no particular order.
+pub fn ready_entries(state_dir: &Path) -> io::Result<Vec<SpoolEntry>> {
+    entries(&state_dir.join(READY))
+}
+
+/// Entries being written and entries left behind by a killed helper: all that have a record.
+pub fn incoming_entries(state_dir: &Path) -> io::Result<Vec<SpoolEntry>> {
+    let mut entries = entries(&state_dir.join(INCOMING))?;
+    // The helper writes the record only once it holds the lock.
+    entries.retain(|entry| {
+        rustix::fs::statat(&entry.directory, RECORD, AtFlags::SYMLINK_NOFOLLOW).is_ok()
+    });
+    Ok(entries)
+}
+
+/// Incoming entries whose helper is gone. Each is locked until it is dropped.
+pub fn abandoned_entries(state_dir: &Path) -> io::Result<Vec<SpoolEntry>> {
+    let mut entries = incoming_entries(state_dir)?;
+    let lock = FlockOperation::NonBlockingLockExclusive;
+    entries.retain(|entry| rustix::fs::flock(&entry.directory, lock).is_ok());
+    Ok(entries)
+}
+
+/// Moves abandoned entries to the ready ones and says which. Their records say `interrupted`.
+pub fn rescue_abandoned(state_dir: &Path) -> io::Result<Vec<DumpId>> {
+    let mut rescued = Vec::new();
+    for entry in abandoned_entries(state_dir)? {
+        let target = state_dir.join(READY).join(entry.id.as_str());
+        match std::fs::rename(&entry.path, target) {
+            Ok(()) => rescued.push(entry.id),
+            // The helper finished between the listing and the lock.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(rescued)
+}
+
+/// Directories beneath `path` that are named by a dump id.
+fn entries(path: &Path) -> io::Result<Vec<SpoolEntry>> {
+    let directory = match open_dir(path) {
+        Ok(directory) => directory,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let entry = |name: String| {
+        let id: DumpId = name.parse().ok()?;
+        let entry = open_dir_at(&directory, id.as_str()).ok()?;
+        Some(SpoolEntry {
+            path: path.join(id.as_str()),
+            id,
+            directory: entry,
+        })
+    };
+    Ok(names(&directory)?.into_iter().filter_map(entry).collect())
+}
+
+fn names(directory: &OwnedFd) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in rustix::fs::Dir::read_from(directory)? {
+        names.extend(
+            entry?
+                .file_name()
+                .to_str()
+                .ok()
+                .filter(|name| !name.starts_with('.'))
+                .map(str::to_owned),
+        );
+    }
+    Ok(names)
+}
