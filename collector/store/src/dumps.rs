@@ -8,6 +8,7 @@ use crate::store::{Store, StoreError};
 use crate::types::{ContainerSummary, Dump, DumpStatus, DumpSummary, Page, PageRequest};
 use aground_helper::id::DumpId;
 use aground_helper::layout;
+use aground_helper::record::Record;
 use rusqlite::types::{Type, Value};
 use rusqlite::{OptionalExtension, Row, Transaction, params_from_iter};
 use std::collections::BTreeMap;
@@ -97,6 +98,15 @@ impl Store {
             report: files::read_json(&directory.join(layout::REPORT))?,
             log_tail: log.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
         })
+    }
+
+    /// What was known at death.
+    pub fn record(&self, id: &DumpId) -> Result<Record, StoreError> {
+        if !self.contains(id)? {
+            return Err(StoreError::NotFound("dump"));
+        }
+        files::read_json(&self.inner.files.dump(id).join(layout::RECORD))?
+            .ok_or(StoreError::NotFound("record"))
     }
 
     /// The compressed core (seekable zstd); `None` when no memory was kept.

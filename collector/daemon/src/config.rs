@@ -1,0 +1,268 @@
+//! Reads the configuration: `/etc/aground/config.toml`, then `AGROUND_*`.
+
+use serde::Deserialize;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+/// Read when no file is named; it may be absent.
+const DEFAULT_PATH: &str = "/etc/aground/config.toml";
+
+/// Configuration: `/etc/aground/config.toml` < `AGROUND_*` < flags.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// State directory.
+    pub state_dir: PathBuf,
+    /// Runtime directory: `api.sock` is below it.
+    pub runtime_dir: PathBuf,
+    /// TCP address of API and pages; loopback unless changed.
+    pub listen: std::net::SocketAddr,
+    /// Analyzer program; `None`: `aground-analyzer` beside the running program.
+    pub analyzer: Option<PathBuf>,
+    /// Seconds one analysis may take.
+    pub analysis_seconds: u64,
+    /// Bytes of address space one analysis may take.
+    pub analysis_memory: u64,
+    /// Analyses at the same time.
+    pub workers: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            state_dir: aground_helper::layout::STATE_DIR.into(),
+            runtime_dir: aground_helper::layout::RUNTIME_DIR.into(),
+            listen: ([127, 0, 0, 1], 7400).into(),
+            analyzer: None,
+            analysis_seconds: 120,
+            analysis_memory: 4 << 30,
+            workers: 1,
+        }
+    }
+}
+
+/// Why the configuration cannot be used, on one line.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file could not be read.
+    #[error("cannot read {path}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file is not what it should be.
+    #[error("{path}: line {line}: {message}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong there.
+        message: String,
+    },
+    /// A variable of the environment is not what it should be.
+    #[error("{name}: cannot use \"{value}\": {message}")]
+    Variable {
+        /// Its name.
+        name: &'static str,
+        /// Its value.
+        value: String,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// A value makes no sense.
+    #[error("{name} must be {expected}")]
+    Value {
+        /// The key.
+        name: &'static str,
+        /// What it could be.
+        expected: &'static str,
+    },
+}
+
+impl Config {
+    /// Reads the file (the default one may be absent), then the environment.
+    pub fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
+        Self::load_with(path, |name| std::env::var(name).ok())
+    }
+
+    fn load_with(
+        path: Option<&Path>,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, ConfigError> {
+        let mut config = match path {
+            Some(path) => Self::read(path)?,
+            None if Path::new(DEFAULT_PATH).exists() => Self::read(Path::new(DEFAULT_PATH))?,
+            None => Self::default(),
+        };
+        config.apply(variable)?;
+        config.checked()
+    }
+
+    fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text = fs::read_to_string(path).map_err(|source| ConfigError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        toml::from_str(&text).map_err(|error: toml::de::Error| {
+            let before = error
+                .span()
+                .and_then(|span| text.get(..span.start))
+                .unwrap_or_default();
+            let message = error
+                .message()
+                .split_whitespace()
+                .collect::<Vec<_>>()
+                .join(" ");
+            ConfigError::File {
+                path: path.to_owned(),
+                line: before.matches('\n').count() + 1,
+                message,
+            }
+        })
+    }
+
+    fn apply(&mut self, variable: impl Fn(&str) -> Option<String>) -> Result<(), ConfigError> {
+        set(&mut self.state_dir, "AGROUND_STATE_DIR", &variable)?;
+        set(&mut self.runtime_dir, "AGROUND_RUNTIME_DIR", &variable)?;
+        set(&mut self.listen, "AGROUND_LISTEN", &variable)?;
+        set(
+            &mut self.analysis_seconds,
+            "AGROUND_ANALYSIS_SECONDS",
+            &variable,
+        )?;
+        set(
+            &mut self.analysis_memory,
+            "AGROUND_ANALYSIS_MEMORY",
+            &variable,
+        )?;
+        set(&mut self.workers, "AGROUND_WORKERS", &variable)?;
+        if let Some(analyzer) = variable("AGROUND_ANALYZER") {
+            self.analyzer = Some(analyzer.into());
+        }
+        Ok(())
+    }
+
+    fn checked(self) -> Result<Self, ConfigError> {
+        let wrong = |name, expected| Err(ConfigError::Value { name, expected });
+        match &self {
+            config if config.workers == 0 || config.workers > 256 => {
+                wrong("workers", "between 1 and 256")
+            }
+            config if config.analysis_seconds == 0 => wrong("analysis_seconds", "at least 1"),
+            config if config.analysis_memory < 64 << 20 => {
+                wrong("analysis_memory", "at least 67108864 (64 MiB)")
+            }
+            config if !config.state_dir.is_absolute() => wrong("state_dir", "an absolute path"),
+            config if !config.runtime_dir.is_absolute() => wrong("runtime_dir", "an absolute path"),
+            _ => Ok(self),
+        }
+    }
+}
+
+/// Takes a value from the environment when it is there.
+fn set<T>(
+    field: &mut T,
+    name: &'static str,
+    variable: impl Fn(&str) -> Option<String>,
+) -> Result<(), ConfigError>
+where
+    T: std::str::FromStr<Err: std::fmt::Display>,
+{
+    if let Some(value) = variable(name) {
+        *field = match value.parse() {
+            Ok(parsed) => parsed,
+            Err(error) => {
+                return Err(ConfigError::Variable {
+                    name,
+                    message: error.to_string(),
+                    value,
+                });
+            }
+        };
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn load(text: &str, variables: &[(&str, &str)]) -> Result<Config, String> {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("config.toml");
+        fs::write(&path, text).unwrap();
+        let variable = |name: &str| {
+            variables
+                .iter()
+                .find(|(key, _)| *key == name)
+                .map(|(_, value)| (*value).to_owned())
+        };
+        let shown =
+            |error: ConfigError| error.to_string().replace(&path.display().to_string(), "F");
+        Config::load_with(Some(&path), variable).map_err(shown)
+    }
+
+    #[test]
+    fn the_environment_wins_over_the_file_and_the_file_over_defaults() {
+        assert_eq!(load("", &[]), Ok(Config::default()));
+        let config = load(
+            "workers = 2\nlisten = \"127.0.0.1:80\"",
+            &[("AGROUND_WORKERS", "3")],
+        )
+        .unwrap();
+        assert_eq!((config.workers, config.listen.port()), (3, 80));
+        let config = load(
+            "",
+            &[("AGROUND_ANALYZER", "/x"), ("AGROUND_STATE_DIR", "/y")],
+        )
+        .unwrap();
+        assert_eq!(
+            (config.analyzer, config.state_dir),
+            (Some("/x".into()), "/y".into())
+        );
+    }
+
+    #[test]
+    fn wrong_configurations_are_told_on_one_line() {
+        let check = |text: &str, variables: &[(&str, &str)], expected: &str| {
+            let error = load(text, variables).unwrap_err();
+            assert!(
+                error.starts_with(expected) && !error.contains('\n'),
+                "{error}"
+            );
+        };
+        check(
+            "workers = 1\nworker = 2",
+            &[],
+            "F: line 2: unknown field `worker`, expected one of `state_dir`",
+        );
+        check(
+            "workers = \"two\"",
+            &[],
+            "F: line 1: invalid type: string \"two\"",
+        );
+        check("workers = ", &[], "F: line 1: ");
+        check("workers = 0", &[], "workers must be between 1 and 256");
+        check(
+            "state_dir = \"here\"",
+            &[],
+            "state_dir must be an absolute path",
+        );
+        check(
+            "",
+            &[("AGROUND_WORKERS", "x")],
+            "AGROUND_WORKERS: cannot use \"x\": invalid digit",
+        );
+        check(
+            "",
+            &[("AGROUND_LISTEN", "7400")],
+            "AGROUND_LISTEN: cannot use \"7400\": invalid socket address",
+        );
+        let absent = Config::load(Some(Path::new("/nowhere/config.toml"))).unwrap_err();
+        assert_eq!(absent.to_string(), "cannot read /nowhere/config.toml");
+    }
+}

@@ -1,0 +1,205 @@
+//! The running service: what it is made of, how it starts and ends.
+
+use crate::config::Config;
+use crate::status::Live;
+use crate::{intake, queue};
+use aground_helper::id::DumpId;
+use aground_store::{Store, StoreError};
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::{Notify, broadcast, watch};
+use tokio::task::JoinHandle;
+
+/// Events a slow subscriber may lag behind before it misses some.
+const EVENT_BUFFER: usize = 1024;
+
+/// The running service. Cheap to clone.
+#[derive(Clone)]
+pub struct Daemon {
+    pub(crate) inner: Arc<Inner>,
+}
+
+/// What intake, queue and faces share.
+pub(crate) struct Inner {
+    pub(crate) config: Config,
+    pub(crate) store: Store,
+    pub(crate) live: Mutex<Live>,
+    /// Told whenever there may be a job.
+    pub(crate) work: Notify,
+    /// Becomes true when all must end.
+    pub(crate) stop: watch::Sender<bool>,
+    events: broadcast::Sender<Event>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// Something happened that people follow.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+pub enum Event {
+    /// A crash was taken in.
+    Dump {
+        /// Its id.
+        id: String,
+    },
+    /// A report was written.
+    Report {
+        /// The dump's id.
+        id: String,
+        /// The group it went to.
+        group: String,
+        /// Whether the group is new.
+        new: bool,
+    },
+    /// A dump was removed.
+    Removed {
+        /// The dump's id.
+        id: String,
+    },
+}
+
+/// Why the daemon could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// The store could not be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Reading or making something on disk failed.
+    #[error("{action} {path}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+}
+
+impl Daemon {
+    /// Opens the store and starts intake and workers.
+    pub async fn start(config: Config) -> Result<Self, DaemonError> {
+        raise_open_files_limit();
+        let state_dir = config.state_dir.clone();
+        let opened = blocking("open the store", move || {
+            let store = Store::open(&state_dir)?;
+            let leases = store.requeue_leases()?;
+            if leases > 0 {
+                tracing::info!(
+                    leases,
+                    "queued again what was in analysis when the last daemon ended"
+                );
+            }
+            Ok(store)
+        });
+        let store = opened.await.unwrap_or(Err(StoreError::NotFound("store")))?;
+        let (events, _) = broadcast::channel(EVENT_BUFFER);
+        let inner = Arc::new(Inner {
+            live: Mutex::new(Live::new()),
+            work: Notify::new(),
+            stop: watch::Sender::new(false),
+            events,
+            tasks: Mutex::default(),
+            config,
+            store,
+        });
+        let mut tasks = vec![tokio::spawn(intake::run(Arc::clone(&inner)))];
+        tasks.extend(
+            (0..inner.config.workers).map(|_| tokio::spawn(queue::run(Arc::clone(&inner)))),
+        );
+        *lock(&inner.tasks) = tasks;
+        Ok(Self { inner })
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Store {
+        &self.inner.store
+    }
+
+    /// Events from now on.
+    pub fn subscribe(&self) -> broadcast::Receiver<Event> {
+        self.inner.events.subscribe()
+    }
+
+    /// Removes a dump and tells those who follow. Blocks on disk.
+    pub fn remove_dump(&self, id: &DumpId) -> Result<(), StoreError> {
+        self.inner.store.remove_dump(id)?;
+        tracing::info!(dump = %id, "removed");
+        self.inner.tell(Event::Removed { id: id.to_string() });
+        Ok(())
+    }
+
+    /// Queues an analysis of the dump again. Blocks on disk.
+    pub fn reanalyze(&self, id: &DumpId) -> Result<(), StoreError> {
+        self.inner.store.queue_job(id)?;
+        self.inner.work.notify_one();
+        Ok(())
+    }
+
+    /// Stops intake, ends workers (their jobs stay queued), returns when all is quiet.
+    pub async fn shutdown(&self) {
+        self.inner.stop.send_replace(true);
+        let tasks = std::mem::take(&mut *lock(&self.inner.tasks));
+        for task in tasks {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "a task did not end well");
+            }
+        }
+    }
+}
+
+impl Inner {
+    /// Tells those who follow; nobody may be there.
+    pub(crate) fn tell(&self, event: Event) {
+        let _ = self.events.send(event);
+    }
+
+    /// The moving part of the status.
+    pub(crate) fn live(&self) -> MutexGuard<'_, Live> {
+        lock(&self.live)
+    }
+
+    /// Returns when all must end.
+    pub(crate) async fn stopped(&self) {
+        // An error means that the sender is gone, which ends everything just as well.
+        let _ = self.stop.subscribe().wait_for(|stop| *stop).await;
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Runs work that blocks on disk. `None` when it panicked (told in the log) or the program ends.
+pub(crate) async fn blocking<T: Send + 'static>(
+    what: &str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(value) => Some(value),
+        Err(error) => {
+            tracing::error!(%error, "could not {what}");
+            None
+        }
+    }
+}
+
+/// An error with everything that caused it, on one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
+}
+
+/// A worker gets a descriptor per module, and the usual soft limit of 1,024 is for programs
+/// that call `select`.
+fn raise_open_files_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%error, "could not raise the limit of open files");
+    }
+}

@@ -1,0 +1,193 @@
+//! Takes crashes in: whatever appears in `spool/ready`, and at start and every minute whatever
+//! a notification missed, a dead helper left, or a kill of the daemon cut short.
+
+use crate::daemon::{Event, Inner, blocking, chain};
+use crate::spool;
+use crate::status::now_ms;
+use aground_helper::id::DumpId;
+use aground_helper::layout;
+use aground_helper::record::Record;
+use futures_util::{Stream, StreamExt};
+use inotify::{Inotify, WatchMask};
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use std::{fs, io};
+use tokio::time::MissedTickBehavior;
+
+/// How often everything is looked at, notified or not.
+const RESCAN_EVERY: Duration = Duration::from_mins(1);
+
+/// Runs until the daemon stops.
+pub(crate) async fn run(daemon: Arc<Inner>) {
+    // Watching begins before the first scan, so that nothing falls between the two.
+    let ready = daemon.config.state_dir.join(layout::READY);
+    let mut arrivals = watch(&ready).unwrap_or_else(|error| {
+        tracing::warn!(%error, "cannot watch the spool; crashes are taken in once a minute");
+        futures_util::stream::pending().boxed()
+    });
+    let mut minute = tokio::time::interval(RESCAN_EVERY);
+    minute.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut intake = Intake {
+        daemon: Arc::clone(&daemon),
+        deferred: HashSet::new(),
+    };
+    intake = reindexed(intake).await;
+    loop {
+        let full = tokio::select! {
+            () = daemon.stopped() => return,
+            _ = minute.tick() => true,
+            Some(()) = arrivals.next() => false,
+        };
+        let fresh = Intake {
+            daemon: Arc::clone(&daemon),
+            deferred: HashSet::new(),
+        };
+        intake = blocking("scan the spool", move || {
+            intake.scan(full);
+            intake
+        })
+        .await
+        .unwrap_or(fresh);
+    }
+}
+
+async fn reindexed(intake: Intake) -> Intake {
+    let fresh = Intake {
+        daemon: Arc::clone(&intake.daemon),
+        deferred: HashSet::new(),
+    };
+    let done = blocking("compare files and rows", move || {
+        intake.reindex();
+        intake
+    });
+    done.await.unwrap_or(fresh)
+}
+
+/// Something each time an entry may have arrived.
+fn watch(directory: &Path) -> io::Result<futures_util::stream::BoxStream<'static, ()>> {
+    fn arrivals(inotify: Inotify) -> io::Result<impl Stream<Item = ()>> {
+        Ok(inotify.into_event_stream(vec![0; 4096])?.map(drop))
+    }
+    let inotify = Inotify::init()?;
+    inotify.watches().add(
+        directory,
+        WatchMask::MOVED_TO | WatchMask::CREATE | WatchMask::ONLYDIR,
+    )?;
+    Ok(arrivals(inotify)?.boxed())
+}
+
+struct Intake {
+    daemon: Arc<Inner>,
+    /// Entries that could not be taken in for a reason that may pass; left until the next full scan.
+    deferred: HashSet<PathBuf>,
+}
+
+/// Why an entry was not taken in now.
+#[derive(Debug, thiserror::Error)]
+enum IntakeError {
+    #[error(transparent)]
+    Store(#[from] aground_store::StoreError),
+    #[error("cannot change the entry")]
+    Io(#[from] io::Error),
+}
+
+impl Intake {
+    fn reindex(&self) {
+        match self.daemon.store.reindex() {
+            Ok(done) => {
+                for (name, reason) in &done.unreadable {
+                    tracing::error!(dump = name, reason, "cannot read a dump's files");
+                }
+                if done.admitted + done.removed > 0 {
+                    tracing::info!(
+                        admitted = done.admitted,
+                        removed = done.removed,
+                        "brought rows in line with files"
+                    );
+                    self.daemon.work.notify_one();
+                }
+            }
+            Err(error) => {
+                tracing::error!(error = chain(&error), "could not compare files and rows");
+            }
+        }
+    }
+
+    fn scan(&mut self, full: bool) {
+        let state_dir = &self.daemon.config.state_dir;
+        if full {
+            self.deferred.clear();
+            spool::adopt_orphans(state_dir);
+        }
+        for entry in spool::entries(&state_dir.join(layout::READY)) {
+            if self.deferred.contains(&entry) {
+                continue;
+            }
+            let name = entry
+                .file_name()
+                .map(|name| name.to_string_lossy().into_owned())
+                .unwrap_or_default();
+            if let Err(error) = self.take_in(&entry, &name) {
+                tracing::error!(
+                    dump = name,
+                    error = chain(&error),
+                    "could not take a crash in; trying again in a minute"
+                );
+                self.deferred.insert(entry);
+            }
+        }
+        if full {
+            self.daemon.live().last_rescan_ms = Some(now_ms());
+        }
+    }
+
+    fn take_in(&self, entry: &Path, name: &str) -> Result<(), IntakeError> {
+        let id = match name.parse::<DumpId>() {
+            Ok(id) if fs::symlink_metadata(entry)?.is_dir() => id,
+            Ok(_) => return self.reject(entry, name, "not a directory"),
+            Err(error) => return self.reject(entry, name, &error.to_string()),
+        };
+        let record = self.record(entry, &id)?;
+        self.daemon.store.admit(&record, entry)?;
+        let container = record
+            .container
+            .as_ref()
+            .and_then(|container| container.name.as_deref());
+        tracing::info!(dump = %id, signal = record.signal.name, process = record.process.name, container, "crash taken in");
+        self.daemon.tell(Event::Dump {
+            id: name.to_owned(),
+        });
+        self.daemon.work.notify_one();
+        Ok(())
+    }
+
+    fn reject(&self, entry: &Path, name: &str, reason: &str) -> Result<(), IntakeError> {
+        tracing::error!(entry = name, reason, "put a spool entry aside");
+        Ok(spool::reject_entry(
+            &self.daemon.config.state_dir,
+            entry,
+            reason,
+        )?)
+    }
+
+    /// The record of an entry; where it cannot be read, what is known without it.
+    fn record(&self, entry: &Path, id: &DumpId) -> Result<Record, IntakeError> {
+        let mut record = match spool::read_record(entry, id) {
+            Ok(record) => record,
+            Err(error) => {
+                let reason = chain(&error);
+                tracing::error!(dump = %id, reason, "a crash without a readable record");
+                spool::reject_record(&self.daemon.config.state_dir, entry, id, &reason)?;
+                let bare = spool::bare_record(id, entry, &reason);
+                spool::write_record(entry, &bare)?;
+                bare
+            }
+        };
+        if spool::complete_interrupted(&mut record, entry) {
+            spool::write_record(entry, &record)?;
+        }
+        Ok(record)
+    }
+}

@@ -1,0 +1,180 @@
+//! Works the queue of analyses off, one worker process at a time per task.
+
+use crate::daemon::{Event, Inner, blocking, chain};
+use crate::worker::{self, WorkerError};
+use aground_analyzer::report::Report;
+use aground_helper::id::DumpId;
+use aground_store::{Assignment, Job, StoreError};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A worker that fails is given a second chance: memory may have been short.
+const ATTEMPTS: u32 = 2;
+/// A dump that was in analysis each time the daemon died may be why.
+const DAEMON_DEATHS: u32 = 5;
+/// How long an idle task waits before it looks again without being told.
+const IDLE: Duration = Duration::from_secs(5);
+/// How long to wait when no worker can be started at all.
+const PAUSE: Duration = Duration::from_secs(10);
+
+/// Runs until the daemon stops.
+pub(crate) async fn run(daemon: Arc<Inner>) {
+    // What is left over when a worker is killed for its time still counts as leased.
+    let lease = Duration::from_secs(
+        daemon
+            .config
+            .analysis_seconds
+            .saturating_mul(2)
+            .saturating_add(60),
+    );
+    let lease_ms = i64::try_from(lease.as_millis()).unwrap_or(i64::MAX);
+    while !*daemon.stop.borrow() {
+        let store = daemon.store.clone();
+        let pause = match blocking("lease a job", move || store.lease_job(lease_ms)).await {
+            Some(Ok(Some(job))) => {
+                // Others may have slept through a burst of which they were told once.
+                daemon.work.notify_one();
+                analyze(&daemon, &job).await
+            }
+            Some(Err(error)) => {
+                tracing::error!(error = chain(&error), "could not look for work");
+                Some(PAUSE)
+            }
+            Some(Ok(None)) => {
+                tokio::select! {
+                    () = daemon.stopped() => {}
+                    () = daemon.work.notified() => {}
+                    () = tokio::time::sleep(IDLE) => {}
+                }
+                None
+            }
+            None => Some(PAUSE),
+        };
+        if let Some(pause) = pause {
+            tokio::select! {
+                () = daemon.stopped() => {}
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+}
+
+/// One job from lease to end. Returns how long to wait when there is no sense in going on at once.
+async fn analyze(daemon: &Arc<Inner>, job: &Job) -> Option<Duration> {
+    daemon.live().analyzing.insert(job.id.to_string());
+    let result = tokio::select! {
+        () = daemon.stopped() => Err(WorkerError::Stopped),
+        result = attempt(daemon, job) => result,
+    };
+    daemon.live().analyzing.remove(job.id.as_str());
+    let pause = conclude(daemon, job, result).await;
+    pause.unwrap_or_else(|error| {
+        match error {
+            StoreError::NotFound(_) => tracing::info!(dump = %job.id, "removed during its analysis"),
+            error => tracing::error!(dump = %job.id, error = chain(&error), "could not keep the end of an analysis"),
+        }
+        None
+    })
+}
+
+async fn attempt(daemon: &Arc<Inner>, job: &Job) -> Result<Report, WorkerError> {
+    if job.attempts > DAEMON_DEATHS {
+        return Err(WorkerError::DaemonDied(DAEMON_DEATHS));
+    }
+    worker::analyze(daemon, &job.id, true).await
+}
+
+async fn conclude(
+    daemon: &Arc<Inner>,
+    job: &Job,
+    result: Result<Report, WorkerError>,
+) -> Result<Option<Duration>, StoreError> {
+    let id = &job.id;
+    let error = match result {
+        Ok(report) => {
+            daemon.live().analyses += 1;
+            keep(daemon, id, report, None).await?;
+            return Ok(None);
+        }
+        Err(error) => error,
+    };
+    let reason = chain(&error);
+    match error {
+        WorkerError::Stopped => release(daemon, id, false).await.map(|()| None),
+        WorkerError::Store(StoreError::NotFound("dump")) => Err(StoreError::NotFound("dump")),
+        WorkerError::Start(_) => {
+            tracing::error!(dump = %id, reason, "no analysis can be started; trying again in a while");
+            release(daemon, id, false).await.map(|()| Some(PAUSE))
+        }
+        error => {
+            let stderr = error.stderr();
+            tracing::warn!(dump = %id, attempt = job.attempts, reason, stderr, "the analysis failed");
+            daemon.live().worker_failures += 1;
+            if job.attempts < ATTEMPTS {
+                return release(daemon, id, true).await.map(|()| None);
+            }
+            daemon.live().analyses += 1;
+            give_up(daemon, id, &reason).await.map(|()| None)
+        }
+    }
+}
+
+/// Marks the dump as failed, with a report of what the record knew, so that it is grouped.
+async fn give_up(daemon: &Arc<Inner>, id: &DumpId, reason: &str) -> Result<(), StoreError> {
+    let partial = tokio::select! {
+        () = daemon.stopped() => return release(daemon, id, false).await,
+        partial = worker::analyze(daemon, id, false) => partial,
+    };
+    match partial {
+        Ok(mut report) => {
+            report
+                .warnings
+                .insert(0, format!("The memory could not be analysed: {reason}."));
+            keep(daemon, id, report, Some(reason.to_owned())).await
+        }
+        Err(error) => {
+            tracing::warn!(dump = %id, reason = chain(&error), "not even the record could be analysed");
+            let (store, id, reason) = (daemon.store.clone(), id.clone(), reason.to_owned());
+            blocking("mark a dump as failed", move || {
+                store.fail_job(&id, &reason)
+            })
+            .await
+            .unwrap_or(Ok(()))
+        }
+    }
+}
+
+async fn keep(
+    daemon: &Arc<Inner>,
+    id: &DumpId,
+    report: Report,
+    failure: Option<String>,
+) -> Result<(), StoreError> {
+    let store = daemon.store.clone();
+    let dump = id.clone();
+    let kept = blocking("keep a report", move || {
+        match store.assign(&dump, &report, failure.as_deref()) {
+            // Waiting would not make the signature better.
+            Err(error @ StoreError::BadSignature) => {
+                store.fail_job(&dump, &error.to_string()).map(|()| None)
+            }
+            other => other.map(Some),
+        }
+    });
+    if let Some(Assignment { group, new_group }) = kept.await.unwrap_or(Ok(None))? {
+        tracing::info!(dump = %id, group, new_group, "analysed");
+        daemon.tell(Event::Report {
+            id: id.to_string(),
+            group,
+            new: new_group,
+        });
+    }
+    Ok(())
+}
+
+async fn release(daemon: &Arc<Inner>, id: &DumpId, counts: bool) -> Result<(), StoreError> {
+    let (store, id) = (daemon.store.clone(), id.clone());
+    blocking("give a job back", move || store.release_job(&id, counts))
+        .await
+        .unwrap_or(Ok(()))
+}

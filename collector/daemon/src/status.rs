@@ -1,0 +1,146 @@
+//! What an operator asks first.
+
+use crate::daemon::Daemon;
+use crate::spool;
+use aground_helper::layout;
+use aground_store::types::StoreStatus;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+/// What an operator asks first.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DaemonStatus {
+    /// Version of the daemon.
+    pub version: String,
+    /// When it started, milliseconds since the epoch.
+    pub started_at_ms: i64,
+    /// Entries waiting in the spool (incoming and ready).
+    pub spool_incoming: u64,
+    /// Entries complete but not taken in yet.
+    pub spool_ready: u64,
+    /// Last full rescan of the spool, milliseconds since the epoch.
+    pub last_rescan_ms: Option<i64>,
+    /// Dumps in analysis now.
+    pub analyzing: Vec<String>,
+    /// Analyses since start that ended, failed, were killed.
+    pub analyses: u64,
+    /// Workers that were killed or died.
+    pub worker_failures: u64,
+    /// Resident memory of the daemon, bytes.
+    pub resident_bytes: u64,
+    /// The kernel's `core_pattern` right now.
+    pub core_pattern: String,
+    /// Whether that is ours.
+    pub installed: bool,
+    /// The store.
+    pub store: StoreStatus,
+    /// Entries that could not be taken in, with the reason.
+    pub rejected: Vec<(String, String)>,
+}
+
+/// The part of the status that moves.
+pub(crate) struct Live {
+    started_at_ms: i64,
+    pub(crate) last_rescan_ms: Option<i64>,
+    pub(crate) analyzing: BTreeSet<String>,
+    pub(crate) analyses: u64,
+    pub(crate) worker_failures: u64,
+}
+
+impl Live {
+    pub(crate) fn new() -> Self {
+        Self {
+            started_at_ms: now_ms(),
+            last_rescan_ms: None,
+            analyzing: BTreeSet::new(),
+            analyses: 0,
+            worker_failures: 0,
+        }
+    }
+}
+
+impl Daemon {
+    /// What an operator asks first. Blocks on disk.
+    pub fn status(&self) -> DaemonStatus {
+        let state_dir = &self.inner.config.state_dir;
+        let store = self.inner.store.status().unwrap_or_else(|error| {
+            tracing::error!(
+                error = crate::daemon::chain(&error),
+                "could not read the status of the store"
+            );
+            StoreStatus::default()
+        });
+        let core_pattern = read_line("/proc/sys/kernel/core_pattern");
+        let live = self.inner.live();
+        DaemonStatus {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            started_at_ms: live.started_at_ms,
+            spool_incoming: entries(&state_dir.join(layout::INCOMING)),
+            spool_ready: entries(&state_dir.join(layout::READY)),
+            last_rescan_ms: live.last_rescan_ms,
+            analyzing: live.analyzing.iter().cloned().collect(),
+            analyses: live.analyses,
+            worker_failures: live.worker_failures,
+            resident_bytes: resident_bytes(),
+            installed: is_ours(&core_pattern),
+            core_pattern,
+            store,
+            rejected: spool::rejected(state_dir),
+        }
+    }
+}
+
+/// The clock, milliseconds since the epoch.
+pub(crate) fn now_ms() -> i64 {
+    jiff::Timestamp::now().as_millisecond()
+}
+
+fn entries(directory: &Path) -> u64 {
+    fs::read_dir(directory).map_or(0, |entries| entries.fold(0, |count, _| count + 1))
+}
+
+fn read_line(path: &str) -> String {
+    fs::read_to_string(path)
+        .unwrap_or_default()
+        .trim_end()
+        .to_owned()
+}
+
+/// Whether the kernel pipes cores to our helper: `|/usr/lib/aground/aground-collect …`.
+fn is_ours(core_pattern: &str) -> bool {
+    let program = core_pattern
+        .strip_prefix('|')
+        .and_then(|rest| rest.split_whitespace().next());
+    program.is_some_and(|program| Path::new(program).ends_with("aground-collect"))
+}
+
+fn resident_bytes() -> u64 {
+    let status = read_line("/proc/self/status");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kibibytes = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
+    kibibytes.unwrap_or(0).saturating_mul(1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_pipe_to_our_helper_is_ours() {
+        for (pattern, ours) in [
+            ("|/usr/lib/aground/aground-collect %P %I", true),
+            ("|/opt/aground-collect", true),
+            ("|/usr/share/apport/apport %p", false),
+            ("/usr/lib/aground/aground-collect", false),
+            ("|/bin/not-aground-collect", false),
+            ("core", false),
+            ("|", false),
+            ("", false),
+        ] {
+            assert_eq!(is_ours(pattern), ours, "{pattern}");
+        }
+        assert!(resident_bytes() > 1 << 20);
+    }
+}

@@ -1,0 +1,272 @@
+//! Runs one analysis in a process of its own: open files in, report out, bounded in time,
+//! memory and output.
+//!
+//! The worker cannot be trusted after it has read a core: its output is bounded and parsed like
+//! any other hostile input. It has no environment, no path to open, and its own limits besides
+//! ours, so that it also ends when the daemon was killed and nobody waits for it.
+
+use crate::daemon::{Inner, blocking};
+use aground_analyzer::manifest::{Manifest, ModuleFile};
+use aground_analyzer::report::{ProcessFacts, Report, Signal};
+use aground_helper::id::DumpId;
+use aground_helper::record::{Kept, Module, Record};
+use aground_store::{Store, StoreError};
+use command_fds::{CommandFdExt, FdMapping};
+use std::collections::hash_map::{Entry, HashMap};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::process::{Child, Command};
+
+/// The first descriptor after the standard ones.
+const FIRST_FD: i32 = 3;
+/// More modules than any real program maps, fewer than the usual limit of open files.
+const MOST_FILES: usize = 900;
+/// The largest report that is read, bytes.
+const REPORT_LIMIT: u64 = 64 << 20;
+/// The most of the worker's standard error that is kept, bytes.
+const STDERR_LIMIT: u64 = 16 << 10;
+
+/// Why there is no report.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum WorkerError {
+    /// The daemon is asked to stop.
+    #[error("the daemon stops")]
+    Stopped,
+    #[error("the daemon ended {0} times during this analysis")]
+    DaemonDied(u32),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Nothing to do with the dump.
+    #[error("cannot start the analyzer")]
+    Start(#[source] io::Error),
+    #[error("cannot talk to the analyzer")]
+    Pipe(#[source] io::Error),
+    #[error("the analyzer was killed: it took longer than {0} seconds")]
+    TimedOut(u64),
+    #[error("the analyzer failed ({status})")]
+    Exit { status: ExitStatus, stderr: String },
+    #[error("the analyzer wrote more than {REPORT_LIMIT} bytes")]
+    TooLarge,
+    #[error("the analyzer wrote something that is no report")]
+    Garbage {
+        source: serde_json::Error,
+        stderr: String,
+    },
+}
+
+impl WorkerError {
+    /// What the worker said on its way out.
+    pub(crate) fn stderr(&self) -> Option<&str> {
+        match self {
+            WorkerError::Exit { stderr, .. } | WorkerError::Garbage { stderr, .. } => Some(stderr),
+            _ => None,
+        }
+    }
+}
+
+/// A worker's task: the manifest and the files it speaks of, in the order of their numbers.
+struct Task {
+    manifest: Vec<u8>,
+    files: Vec<OwnedFd>,
+}
+
+/// Analyses a dump; without memory only what the record says.
+pub(crate) async fn analyze(
+    daemon: &Arc<Inner>,
+    id: &DumpId,
+    with_memory: bool,
+) -> Result<Report, WorkerError> {
+    let (store, dump) = (daemon.store.clone(), id.clone());
+    let task = blocking("prepare an analysis", move || {
+        prepare(&store, &dump, with_memory)
+    });
+    let task = task.await.unwrap_or(Err(WorkerError::Stopped))?;
+    let seconds = daemon.config.analysis_seconds;
+    let child = start(daemon, task.files).map_err(WorkerError::Start)?;
+    tokio::time::timeout(
+        Duration::from_secs(seconds),
+        converse(child, &task.manifest),
+    )
+    .await
+    .unwrap_or(Err(WorkerError::TimedOut(seconds)))
+}
+
+fn prepare(store: &Store, id: &DumpId, with_memory: bool) -> Result<Task, WorkerError> {
+    let record = store.record(id)?;
+    let mut files: Vec<OwnedFd> = vec![];
+    let core = if with_memory { store.core(id)? } else { None };
+    let core_fd = core.map(|file| hand_over(&mut files, file.into()));
+    let modules = if with_memory {
+        module_files(store, &record, &mut files)?
+    } else {
+        vec![]
+    };
+    let manifest = manifest(&record, core_fd, modules);
+    let manifest =
+        serde_json::to_vec(&manifest).map_err(|error| WorkerError::Start(error.into()))?;
+    Ok(Task { manifest, files })
+}
+
+/// Adds a file and returns the number it has in the worker.
+fn hand_over(files: &mut Vec<OwnedFd>, file: OwnedFd) -> i32 {
+    let number = FIRST_FD.saturating_add(i32::try_from(files.len()).unwrap_or(i32::MAX));
+    files.push(file);
+    number
+}
+
+fn module_files(
+    store: &Store,
+    record: &Record,
+    files: &mut Vec<OwnedFd>,
+) -> Result<Vec<ModuleFile>, WorkerError> {
+    let mut numbers: HashMap<&str, Option<i32>> = HashMap::new();
+    let mut modules = vec![];
+    for module in &record.modules {
+        let mut fd = None;
+        if let Some(sha256) = module.sha256.as_deref() {
+            fd = match numbers.entry(sha256) {
+                Entry::Occupied(known) => *known.get(),
+                Entry::Vacant(new) => *new.insert(open_module(store, sha256, files)?),
+            };
+        }
+        modules.push(module_file(module, fd));
+    }
+    Ok(modules)
+}
+
+fn open_module(
+    store: &Store,
+    sha256: &str,
+    files: &mut Vec<OwnedFd>,
+) -> Result<Option<i32>, WorkerError> {
+    if files.len() >= MOST_FILES {
+        return Ok(None);
+    }
+    match store.module(sha256) {
+        Ok(file) => Ok(Some(hand_over(files, file.into()))),
+        Err(StoreError::NotFound(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn module_file(module: &Module, fd: Option<i32>) -> ModuleFile {
+    ModuleFile {
+        path: module.path.clone(),
+        base: module.base,
+        end: module.end,
+        build_id: module.build_id.clone(),
+        fd,
+    }
+}
+
+fn manifest(record: &Record, core_fd: Option<i32>, modules: Vec<ModuleFile>) -> Manifest {
+    let process = &record.process;
+    Manifest {
+        core_fd,
+        process: ProcessFacts {
+            pid: if process.pid == 0 {
+                record.kernel.pid
+            } else {
+                process.pid
+            },
+            executable: process.executable.clone(),
+            args: process.args.clone(),
+            signal: Signal {
+                number: record.signal.number,
+                name: record.signal.name.clone(),
+                ..Signal::default()
+            },
+        },
+        crashed_tid: record.kernel.tid,
+        thread_names: process.thread_names.clone(),
+        modules,
+        truncated: record.capture.truncated || record.capture.kept == Kept::Partial,
+    }
+}
+
+fn start(daemon: &Inner, files: Vec<OwnedFd>) -> io::Result<Child> {
+    let program = match &daemon.config.analyzer {
+        Some(program) => program.clone(),
+        None => beside_this_program()?,
+    };
+    let mappings = (FIRST_FD..)
+        .zip(files)
+        .map(|(child_fd, parent_fd)| FdMapping {
+            parent_fd,
+            child_fd,
+        })
+        .collect();
+    let mut command = Command::new(program);
+    command
+        .arg("worker")
+        .args(["--memory", &daemon.config.analysis_memory.to_string()])
+        .args(["--seconds", &daemon.config.analysis_seconds.to_string()])
+        .env_clear()
+        .current_dir("/")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .fd_mappings(mappings)
+        .map_err(io::Error::other)?;
+    command.spawn()
+}
+
+fn beside_this_program() -> io::Result<PathBuf> {
+    Ok(std::env::current_exe()?.with_file_name("aground-analyzer"))
+}
+
+/// Hands the manifest over and waits for report and end. Dropped early, it kills the worker.
+async fn converse(mut child: Child, manifest: &[u8]) -> Result<Report, WorkerError> {
+    let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    let tell = async {
+        if let Some(mut stdin) = stdin {
+            // A worker that ends without reading says why elsewhere.
+            let _ = stdin.write_all(manifest).await;
+        }
+    };
+    let ((), output, errors) = tokio::join!(
+        tell,
+        read_bounded(stdout, REPORT_LIMIT + 1),
+        read_beginning(stderr, STDERR_LIMIT)
+    );
+    let output = output.map_err(WorkerError::Pipe)?;
+    if u64::try_from(output.len()).is_ok_and(|length| length > REPORT_LIMIT) {
+        return Err(WorkerError::TooLarge);
+    }
+    let status = child.wait().await.map_err(WorkerError::Pipe)?;
+    let stderr = String::from_utf8_lossy(&errors.unwrap_or_default())
+        .trim()
+        .to_owned();
+    if !status.success() {
+        return Err(WorkerError::Exit { status, stderr });
+    }
+    let report = tokio::task::spawn_blocking(move || serde_json::from_slice(&output)).await;
+    report
+        .map_err(|_| WorkerError::Stopped)?
+        .map_err(|source| WorkerError::Garbage { source, stderr })
+}
+
+/// Reads up to a limit, then closes: a worker that goes on writing dies of it.
+async fn read_bounded(pipe: Option<impl AsyncRead + Unpin>, limit: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![];
+    if let Some(pipe) = pipe {
+        pipe.take(limit).read_to_end(&mut bytes).await?;
+    }
+    Ok(bytes)
+}
+
+/// Reads everything and keeps the beginning.
+async fn read_beginning(pipe: Option<impl AsyncRead + Unpin>, limit: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![];
+    if let Some(mut pipe) = pipe {
+        (&mut pipe).take(limit).read_to_end(&mut bytes).await?;
+        tokio::io::copy(&mut pipe, &mut tokio::io::sink()).await?;
+    }
+    Ok(bytes)
+}
