@@ -1,7 +1,33 @@
 //! Bytes in, report out: unwinds, symbolizes, explains and signs a core.
 //!
-//! Pure: no network, no clock, no environment, no files but those handed in.
+//! Pure: no network, no clock, no environment, no files but those handed in. Only [`offline`]
+//! opens files, for `aground analyze`.
+//!
+//! ```text
+//! dump      a core's headers, notes and memory         mapped   bytes of files
+//! modules   which ELF files were mapped, and the files  image    an ELF file
+//! space     memory and modules together
+//! unwind    registers → frames                          arch     what differs between machines
+//! symbols   addresses → functions, files, lines
+//! threads   the report's threads                        witness  what the cause rules see
+//! analyze   all of it, in order                         text     a report for people
+//! ```
 
+pub mod address;
+pub mod analyze;
+pub mod arch;
+pub mod dump;
+pub mod image;
 pub mod manifest;
+pub mod mapped;
+pub mod modules;
+pub mod offline;
 pub mod report;
 pub mod scene;
+pub mod signals;
+pub mod space;
+pub mod symbols;
+pub mod text;
+pub mod threads;
+pub mod unwind;
+pub mod witness;

@@ -11,7 +11,9 @@ use std::fmt;
 pub const REPORT_SCHEMA: u32 = 1;
 
 /// An address in the crashed process.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+)]
 #[serde(into = "String", try_from = "String")]
 pub struct Address(pub u64);
 
@@ -117,7 +119,7 @@ pub struct Cause {
     pub access: Option<String>,
     /// The crashing instruction, disassembled (Intel syntax).
     pub instruction: Option<String>,
-    /// What the program said: assert text, panic message, exception type and what().
+    /// What the program said: assert text, panic message, exception type and `what()`.
     pub message: Option<String>,
     /// `certain`, `likely` or `guess`.
     pub confidence: String,

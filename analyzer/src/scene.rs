@@ -48,13 +48,15 @@ impl dyn Scene + '_ {
     /// A little-endian 64-bit word of memory.
     pub fn read_u64(&self, address: u64) -> Option<u64> {
         let mut bytes = [0; 8];
-        self.read(address, &mut bytes).then(|| u64::from_le_bytes(bytes))
+        self.read(address, &mut bytes)
+            .then(|| u64::from_le_bytes(bytes))
     }
 
     /// A little-endian 32-bit word of memory.
     pub fn read_u32(&self, address: u64) -> Option<u32> {
         let mut bytes = [0; 4];
-        self.read(address, &mut bytes).then(|| u32::from_le_bytes(bytes))
+        self.read(address, &mut bytes)
+            .then(|| u32::from_le_bytes(bytes))
     }
 
     /// The mapping that holds an address.

@@ -1,2 +1,87 @@
-//! Placeholder.
-fn main() {}
+//! The worker: one core in a process of its own, with limits, reading only what it was handed.
+//!
+//! `aground-analyzer worker [--memory BYTES] [--seconds N]` reads a [`Manifest`] as JSON from
+//! standard input and writes a report as JSON to standard output. Every crash gets a report:
+//! where the core is none, or none was kept, it holds what the record knew. Anything but exit
+//! status 0 means that the worker itself failed, or was stopped by its limits.
+
+mod handed;
+mod limits;
+
+use aground_analyzer::analyze::{Facts, analyze, without_memory};
+use aground_analyzer::dump::source::CoreBytes;
+use aground_analyzer::manifest::Manifest;
+use aground_analyzer::report::Report;
+use handed::Handed;
+use limits::Limits;
+use std::io::{Read, Write};
+use std::process::ExitCode;
+
+/// A larger manifest is refused: the daemon writes a few hundred bytes per module.
+const MANIFEST_MAX: u64 = 16 << 20;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            let _ = writeln!(std::io::stderr(), "aground-analyzer: {reason}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), String> {
+    let limits = Limits::from_arguments(std::env::args().skip(1))?;
+    limits
+        .apply()
+        .map_err(|error| format!("cannot set limits: {error}"))?;
+    let manifest = read_manifest()?;
+    let mut handed = Handed::new(&manifest);
+    let core = manifest
+        .core_fd
+        .map(|fd| handed.map(fd).map_err(|error| error.to_string()));
+    handed.map_modules(&manifest);
+    limits
+        .seal(handed.mapped_bytes())
+        .map_err(|error| format!("cannot set limits: {error}"))?;
+    write_report(&report(core, &mut handed, &Facts::from(&manifest)))
+}
+
+fn report(
+    core: Option<Result<aground_analyzer::mapped::Bytes, String>>,
+    handed: &mut Handed,
+    facts: &Facts,
+) -> Report {
+    let result = match core {
+        None => return without_memory(facts),
+        Some(Ok(bytes)) => {
+            analyze(Some(CoreBytes::new(bytes)), handed, facts).map_err(|e| e.to_string())
+        }
+        Some(Err(reason)) => Err(format!("it could not be mapped: {reason}")),
+    };
+    result.unwrap_or_else(|reason| {
+        let mut report = without_memory(facts);
+        report.warnings = vec![format!("The core could not be read: {reason}.")];
+        report
+    })
+}
+
+fn read_manifest() -> Result<Manifest, String> {
+    let mut text = Vec::new();
+    let read = std::io::stdin()
+        .take(MANIFEST_MAX + 1)
+        .read_to_end(&mut text);
+    read.map_err(|error| format!("cannot read the manifest: {error}"))?;
+    if text.len() as u64 > MANIFEST_MAX {
+        return Err(format!("the manifest is larger than {MANIFEST_MAX} bytes"));
+    }
+    serde_json::from_slice(&text).map_err(|error| format!("the manifest is not valid: {error}"))
+}
+
+fn write_report(report: &Report) -> Result<(), String> {
+    let mut output = std::io::BufWriter::new(std::io::stdout().lock());
+    let written = serde_json::to_writer(&mut output, report).map_err(std::io::Error::from);
+    written
+        .and_then(|()| output.flush())
+        .map_err(|error| format!("cannot write the report: {error}"))
+}

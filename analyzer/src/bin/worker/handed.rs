@@ -1,0 +1,80 @@
+//! The files that the daemon handed over as open descriptors: the only ones the worker sees.
+
+use aground_analyzer::manifest::Manifest;
+use aground_analyzer::mapped::Bytes;
+use aground_analyzer::modules::{ModuleSource, Offer, Wanted};
+use std::io;
+
+/// The module files of a manifest, mapped.
+pub struct Handed {
+    modules: Vec<Captured>,
+    mapped_bytes: u64,
+}
+
+struct Captured {
+    path: String,
+    base: u64,
+    end: u64,
+    build_id: Option<String>,
+    bytes: Option<Bytes>,
+}
+
+impl Handed {
+    /// Knows the modules of a manifest; [`Handed::map_modules`] maps them.
+    pub fn new(manifest: &Manifest) -> Self {
+        Handed {
+            modules: Vec::with_capacity(manifest.modules.len()),
+            mapped_bytes: 0,
+        }
+    }
+
+    /// Maps one descriptor.
+    pub fn map(&mut self, descriptor: i32) -> io::Result<Bytes> {
+        let bytes = Bytes::of_descriptor(descriptor)?;
+        self.mapped_bytes = self.mapped_bytes.saturating_add(bytes.len() as u64);
+        Ok(bytes)
+    }
+
+    /// Maps all modules; one that cannot be mapped counts as missing.
+    pub fn map_modules(&mut self, manifest: &Manifest) {
+        for module in &manifest.modules {
+            let bytes = module.fd.and_then(|fd| self.map(fd).ok());
+            self.modules.push(Captured {
+                path: module.path.clone(),
+                base: module.base,
+                end: module.end,
+                build_id: module.build_id.clone(),
+                bytes,
+            });
+        }
+    }
+
+    /// Sizes of all mapped files together.
+    pub fn mapped_bytes(&self) -> u64 {
+        self.mapped_bytes
+    }
+}
+
+impl ModuleSource for Handed {
+    /// A module is taken by its place in memory, which is certain; else by its build ID, else by
+    /// its path.
+    fn images(&mut self, wanted: Wanted<'_>) -> Vec<Offer> {
+        let at_place = |module: &Captured| (module.base..module.end).contains(&wanted.base);
+        let same_id = |module: &Captured| {
+            wanted.build_id.is_some() && module.build_id.as_deref() == wanted.build_id
+        };
+        let same_path = |module: &Captured| module.path == wanted.path;
+        let tests: [&dyn Fn(&Captured) -> bool; 3] = [&at_place, &same_id, &same_path];
+        let take = |test: &&dyn Fn(&Captured) -> bool| {
+            let module = self
+                .modules
+                .iter()
+                .find(|module| module.bytes.is_some() && test(module))?;
+            Some(Offer {
+                bytes: module.bytes.clone()?,
+                origin: "captured",
+            })
+        };
+        tests.iter().find_map(take).into_iter().collect()
+    }
+}

@@ -1,0 +1,178 @@
+//! Names the frames of stacks: functions, files and lines.
+//!
+//! Where names come from, best first: DWARF of the module's file or of its separate debug file
+//! (with inlined functions), `.symtab`, `.gnu_debugdata`, `.dynsym`.
+
+pub mod demangle;
+pub mod dwarf;
+pub mod locate;
+pub mod symtab;
+
+use crate::image::{Image, Object};
+use crate::space::Space;
+use dwarf::{DebugInfo, Location};
+use locate::DebugFiles;
+use std::cell::OnceCell;
+use std::collections::HashMap;
+use symtab::SymbolTable;
+
+/// A function at an address, named.
+#[derive(Clone, Debug, Default)]
+pub struct Name {
+    /// Readable name.
+    pub function: Option<String>,
+    /// The linker's name.
+    pub linkage_name: Option<String>,
+    /// Source file.
+    pub file: Option<String>,
+    /// Line, from 1.
+    pub line: Option<u32>,
+    /// Column, from 1.
+    pub column: Option<u32>,
+}
+
+/// Names addresses of a process; what a module knows is read when it is first asked.
+pub struct Symbols<'s, 'a> {
+    space: &'s Space<'a>,
+    files: &'a [DebugFiles],
+    modules: Vec<OnceCell<ModuleSymbols<'a>>>,
+    known: HashMap<(usize, u64), Vec<Name>>,
+}
+
+/// What names the code of one module.
+#[derive(Default)]
+struct ModuleSymbols<'a> {
+    debug: Option<DebugInfo<'a>>,
+    table: SymbolTable<'a>,
+}
+
+impl<'s, 'a> Symbols<'s, 'a> {
+    /// `files` holds the separate debug files of each module of `space`, in its order.
+    pub fn new(space: &'s Space<'a>, files: &'a [DebugFiles]) -> Self {
+        let modules = space.modules.iter().map(|_| OnceCell::new()).collect();
+        Symbols {
+            space,
+            files,
+            modules,
+            known: HashMap::new(),
+        }
+    }
+
+    /// The functions at an address inside an instruction, innermost inlined one first.
+    pub fn find(&mut self, address: u64) -> Vec<Name> {
+        let Some(index) = self.space.module_index(address) else {
+            return Vec::new();
+        };
+        let own = address.wrapping_sub(self.space.modules[index].bias);
+        if let Some(known) = self.known.get(&(index, own)) {
+            return known.clone();
+        }
+        let names = self.module(index).find(own);
+        self.known.insert((index, own), names.clone());
+        names
+    }
+
+    /// What symbols a module has, as the report's `debug` calls it: by its sections' names, so
+    /// that modules without frames are not read.
+    pub fn kind(&self, index: usize) -> &'static str {
+        let module = self
+            .space
+            .modules
+            .get(index)
+            .and_then(|module| module.object.as_ref());
+        let separate = self
+            .files
+            .get(index)
+            .and_then(|files| files.debug.as_ref()?.object());
+        let has = |name| {
+            [module, separate.as_ref()]
+                .into_iter()
+                .flatten()
+                .any(|object| object.has(name))
+        };
+        match () {
+            () if has(".debug_info") => "dwarf",
+            () if has(".symtab") || has(".gnu_debugdata") => "symtab",
+            () if has(".dynsym") => "dynsym",
+            () => "none",
+        }
+    }
+
+    /// Process address and size of a defined symbol in the modules whose file name starts with
+    /// `prefix`.
+    pub fn by_name(&self, prefix: &str, name: &str) -> Option<(u64, u64)> {
+        let candidates = self.space.modules.iter().zip(self.files);
+        candidates
+            .filter(|(module, _)| module.found.file_name().starts_with(prefix))
+            .find_map(|(module, files)| {
+                let own = module
+                    .object
+                    .as_ref()
+                    .and_then(|object| symtab::by_name(object, name));
+                let separate = || symtab::by_name(&files.debug.as_ref()?.object()?, name);
+                let (address, size) = own.or_else(separate)?;
+                Some((address.wrapping_add(module.bias), size))
+            })
+    }
+
+    fn module(&self, index: usize) -> &ModuleSymbols<'a> {
+        let read = || match (self.space.modules.get(index), self.files.get(index)) {
+            (Some(module), Some(files)) => ModuleSymbols::of(module.found.image.as_ref(), files),
+            _ => ModuleSymbols::default(),
+        };
+        self.modules[index].get_or_init(read)
+    }
+}
+
+impl<'a> ModuleSymbols<'a> {
+    fn of(image: Option<&'a Image>, files: &'a DebugFiles) -> Self {
+        let own = image.and_then(Image::object);
+        let separate = files.debug.as_ref().and_then(Image::object);
+        let shared = files.shared.as_ref().and_then(Image::object);
+        let hidden = image.and_then(Image::debugdata).and_then(Image::object);
+        let debug = [&own, &separate]
+            .into_iter()
+            .flatten()
+            .find_map(|object| DebugInfo::of(object, shared.as_ref()));
+        let objects: Vec<&Object<'a>> = [&own, &separate, &hidden].into_iter().flatten().collect();
+        ModuleSymbols {
+            debug,
+            table: SymbolTable::of(&objects),
+        }
+    }
+
+    fn find(&self, address: u64) -> Vec<Name> {
+        let found = self
+            .debug
+            .as_ref()
+            .map(|debug| debug.find(address))
+            .unwrap_or_default();
+        let symbol = self.table.find(address).map(|symbol| symbol.name);
+        if found.is_empty() {
+            return symbol
+                .map(|name| named(Some(name), Location::default()))
+                .into_iter()
+                .collect();
+        }
+        let last = found.len() - 1;
+        let name = |(index, location): (usize, Location)| {
+            // Assembler code has lines but no function entries; the symbol names it.
+            let symbol = if index == last { symbol } else { None };
+            named(symbol, location)
+        };
+        found.into_iter().enumerate().map(name).collect()
+    }
+}
+
+/// Joins what DWARF and the symbol table say: DWARF's name counts, except that for a plain name
+/// of a function that has a longer linker's name, the latter is the linkage name.
+fn named(symbol: Option<&str>, location: Location) -> Name {
+    let linkage_name = location.function.as_deref().or(symbol).map(str::to_owned);
+    Name {
+        function: linkage_name.as_deref().map(demangle::demangle),
+        linkage_name,
+        file: location.file,
+        line: location.line,
+        column: location.column,
+    }
+}

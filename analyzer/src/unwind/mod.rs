@@ -1,0 +1,217 @@
+//! Walks the stack of a thread, frame by frame, with all registers.
+//!
+//! How a frame's caller is found, in this order, each with its [`Trust`]:
+//!
+//! 1. a signal trampoline, known by its code: the interrupted registers from the signal frame;
+//! 2. a program counter where no code is (a call through a bad pointer): the return address that
+//!    the call left behind;
+//! 3. call frame information: `.eh_frame` by its header's table, `.eh_frame` searched,
+//!    `.debug_frame`;
+//! 4. the frame pointer;
+//! 5. the stack itself, searched for what looks like a return address: a guess.
+//!
+//! The stack pointer may only grow from callee to caller, except out of a signal trampoline,
+//! whose handler may run on another stack. This and [`FRAMES_MAX`] end every walk.
+
+mod cfi;
+mod frame_pointer;
+mod scan;
+mod signal;
+
+use crate::address::CodeAddress;
+use crate::arch::Registers;
+use crate::report::Trust;
+use crate::space::Space;
+use cfi::Tables;
+use gimli::UnwindContext;
+use std::cell::OnceCell;
+
+/// No stack is followed further than this.
+pub const FRAMES_MAX: usize = 4096;
+/// Guesses in one stack after which the rest would be guesses about guesses.
+const SCANS_MAX: usize = 16;
+
+/// A frame of a walked stack; inlined functions share it.
+#[derive(Clone, Debug)]
+pub struct StackFrame {
+    /// Where it is.
+    pub address: CodeAddress,
+    /// How it was found.
+    pub trust: Trust,
+    /// Whether it is the kernel's signal trampoline.
+    pub trampoline: bool,
+    /// Registers in it, as far as they are known.
+    pub registers: Registers,
+}
+
+/// A walked stack.
+#[derive(Clone, Debug, Default)]
+pub struct Stack {
+    /// Innermost first.
+    pub frames: Vec<StackFrame>,
+    /// Why it ends before its outermost frame.
+    pub incomplete: Option<String>,
+}
+
+/// What is outside of a frame.
+#[allow(clippy::large_enum_variant)] // A step lives for a moment, on the stack.
+enum Step {
+    /// Its caller.
+    Caller(StackFrame),
+    /// Nothing: the thread began here.
+    Outermost,
+    /// Nothing that could be found, and why.
+    Lost(String),
+}
+
+/// Unwinds threads of one process; tables are read once per module.
+pub struct Unwinder<'s, 'a> {
+    space: &'s Space<'a>,
+    tables: Vec<OnceCell<Option<Tables<'a>>>>,
+    context: UnwindContext<usize>,
+}
+
+impl<'s, 'a> Unwinder<'s, 'a> {
+    /// An unwinder for a process.
+    pub fn new(space: &'s Space<'a>) -> Self {
+        let tables = space.modules.iter().map(|_| OnceCell::new()).collect();
+        Unwinder {
+            space,
+            tables,
+            context: UnwindContext::new(),
+        }
+    }
+
+    /// Walks a thread's stack from its registers.
+    pub fn walk(&mut self, registers: &Registers) -> Stack {
+        let mut stack = Stack::default();
+        let Some(pc) = registers.get(self.space.core.arch.pc) else {
+            stack.incomplete = Some("the core does not hold the thread's registers".to_owned());
+            return stack;
+        };
+        let mut frame = StackFrame {
+            address: CodeAddress::Interrupted(pc),
+            trust: Trust::Context,
+            trampoline: false,
+            registers: registers.clone(),
+        };
+        let mut scans = 0;
+        loop {
+            let step = self.step(&mut frame);
+            scans += usize::from(frame.trust == Trust::Scan);
+            stack.frames.push(frame);
+            match step {
+                Step::Caller(_) if stack.frames.len() >= FRAMES_MAX => {
+                    stack.incomplete = Some(format!("more than {FRAMES_MAX} frames"));
+                    break;
+                }
+                Step::Caller(caller) if caller.trust == Trust::Scan && scans >= SCANS_MAX => {
+                    stack.incomplete = Some("no unwind information, only guesses".to_owned());
+                    break;
+                }
+                Step::Caller(caller) => frame = caller,
+                Step::Outermost => break,
+                Step::Lost(reason) => {
+                    stack.incomplete = Some(reason);
+                    break;
+                }
+            }
+        }
+        stack
+    }
+
+    /// Finds the caller of a frame; notes on the way whether the frame is a trampoline.
+    fn step(&mut self, frame: &mut StackFrame) -> Step {
+        if let Some(step) = signal::caller_by_signal_frame(self.space, frame) {
+            frame.trampoline = true;
+            return step;
+        }
+        if self.space.is_executable(frame.address.pc()) == Some(false) {
+            return self.caller_of_wild_pc(frame);
+        }
+        if let Some(step) = self.caller_by_cfi(frame) {
+            return step;
+        }
+        frame_pointer::caller_by_frame_pointer(self.space, frame)
+            .or_else(|| scan::caller_by_scan(self.space, frame))
+            .unwrap_or_else(|| self.lost(frame))
+    }
+
+    fn lost(&self, frame: &StackFrame) -> Step {
+        let pc = frame.address.pc();
+        Step::Lost(match self.space.module_at(pc) {
+            Some(module) if module.object.is_none() => {
+                format!(
+                    "{} is missing, so its frames cannot be unwound",
+                    module.found.path
+                )
+            }
+            Some(module) => format!("no unwind information for {pc:#x} in {}", module.found.path),
+            None => format!("{pc:#x} lies in no known module"),
+        })
+    }
+
+    fn caller_by_cfi(&mut self, frame: &mut StackFrame) -> Option<Step> {
+        let index = self.space.module_index(frame.address.pc())?;
+        let module = self.space.modules.get(index)?;
+        let tables = self
+            .tables
+            .get(index)?
+            .get_or_init(|| Tables::of(module))
+            .as_ref()?;
+        tables.caller(self.space, module.bias, &mut self.context, frame)
+    }
+
+    /// A call through a null or wild pointer stopped at the callee's first instruction, where
+    /// the ABI says all that call frame information could say.
+    fn caller_of_wild_pc(&self, frame: &StackFrame) -> Step {
+        let pc = frame.address.pc();
+        if let CodeAddress::Return(_) = frame.address {
+            return Step::Lost(format!("the return address {pc:#x} points to no code"));
+        }
+        at_entry(self.space, frame)
+            .filter(|caller| self.space.follows_call(caller.address.pc()))
+            .map(Step::Caller)
+            .or_else(|| scan::caller_by_scan(self.space, frame))
+            .unwrap_or_else(|| Step::Lost(format!("{pc:#x} is no code, and no caller was found")))
+    }
+}
+
+/// The caller of a frame that has not executed its first instruction yet.
+fn at_entry(space: &Space<'_>, frame: &StackFrame) -> Option<StackFrame> {
+    let arch = space.core.arch;
+    let sp = frame.registers.get(arch.sp)?;
+    let (pc, sp) = match arch.link {
+        Some(link) => (frame.registers.get(link)?, sp),
+        None => (space.read_word(sp)?, sp.checked_add(arch.word as u64)?),
+    };
+    let pc = without_authentication(space, pc);
+    Some(caller(space, frame, pc, sp, Trust::Cfi))
+}
+
+/// A caller that shares the callee-saved registers.
+fn caller(space: &Space<'_>, frame: &StackFrame, pc: u64, sp: u64, trust: Trust) -> StackFrame {
+    let arch = space.core.arch;
+    let mut registers = Registers::default();
+    for &register in arch.callee_saved {
+        registers.set(register, frame.registers.get(register));
+    }
+    registers.set(arch.sp, Some(sp));
+    registers.set(arch.pc, Some(pc));
+    StackFrame {
+        address: CodeAddress::Return(pc),
+        trust,
+        trampoline: false,
+        registers,
+    }
+}
+
+/// A code address without the pointer authentication code that aarch64 keeps in its top bits.
+fn without_authentication(space: &Space<'_>, pc: u64) -> u64 {
+    let arch = space.core.arch;
+    match space.core.notes.code_mask {
+        Some(mask) => pc & !mask,
+        None if arch.link.is_some() && pc >> 55 & 1 == 0 => pc & (arch.user_space_end - 1),
+        None => pc,
+    }
+}
