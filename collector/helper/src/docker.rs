@@ -34,7 +34,7 @@ pub struct Found {
     /// Its identity; `runtime`, `source`, `pod_uid` and `chain` are the caller's to fill.
     pub container: Container,
     /// Its log, when the engine writes one as JSON lines.
-    pub log: Option<File>,
+    pub log: Option<Log>,
     /// What could not be learned.
     pub problems: Vec<String>,
 }
@@ -98,7 +98,8 @@ fn read_container(root: &OwnedFd, directory: &OwnedFd, id: &str) -> Found {
         image_id,
         labels: labels(config.pointer("/Config/Labels")),
         hostname: text(&config, "/Config/Hostname"),
-        started_at: text(&config, "/State/StartedAt"),
+        // Go's zero time stands there until Docker has saved the start.
+        started_at: text(&config, "/State/StartedAt").filter(|time| !time.starts_with("0001-")),
         restart_count: config.pointer("/RestartCount").and_then(Value::as_u64),
         memory_limit: host_config
             .pointer("/Memory")
@@ -106,7 +107,7 @@ fn read_container(root: &OwnedFd, directory: &OwnedFd, id: &str) -> Found {
             .filter(|limit| *limit > 0),
         ..Container::default()
     };
-    let log = match open_log(directory, &config, &host_config, id) {
+    let log = match log_of(directory, &config, &host_config, id) {
         Ok(log) => log,
         Err(problem) => {
             problems.push(problem);
@@ -196,35 +197,63 @@ fn repository(image: &str) -> &str {
     }
 }
 
+/// A container's json-file log.
+#[derive(Debug)]
+pub struct Log {
+    directory: OwnedFd,
+    name: String,
+    file: Option<File>,
+}
+
+impl Log {
+    /// The log's file. Docker makes it while the container starts, so that a process that dies at
+    /// once may be dead before its log is there; and with `--rm` removes it, so that it is opened
+    /// as early as possible.
+    pub fn file(&mut self) -> std::io::Result<&File> {
+        match &mut self.file {
+            Some(file) => Ok(file),
+            none => Ok(none.insert(open_regular_at(&self.directory, &self.name)?)),
+        }
+    }
+}
+
 /// The log, only by its expected name within the container's own directory: `LogPath` is not
-/// followed anywhere else.
-fn open_log(
+/// followed anywhere else. It may still be empty while the container starts.
+fn log_of(
     dir: &OwnedFd,
     config: &Value,
     host_config: &Value,
     id: &str,
-) -> Result<Option<File>, String> {
-    let driver = host_config
+) -> Result<Option<Log>, String> {
+    if host_config
         .pointer("/LogConfig/Type")
         .and_then(Value::as_str)
-        .unwrap_or_default();
-    let Some(path) = config
+        != Some("json-file")
+    {
+        return Ok(None);
+    }
+    let name = format!("{id}-json.log");
+    let path = config
         .pointer("/LogPath")
         .and_then(Value::as_str)
-        .filter(|path| !path.is_empty())
-    else {
-        return Ok(None);
-    };
-    if driver != "json-file" {
-        return Ok(None);
-    }
-    let expected = format!("{id}-json.log");
-    if !Path::new(path).ends_with(format!("{id}/{expected}")) {
+        .unwrap_or_default();
+    if !path.is_empty() && !Path::new(path).ends_with(format!("{id}/{name}")) {
         return Err("the container's log lies outside its directory and was not read".to_owned());
     }
-    open_regular_at(dir, &expected)
-        .map(Some)
-        .map_err(|error| format!("the container's log could not be opened: {error}"))
+    let directory = dir
+        .try_clone()
+        .map_err(|error| format!("the container's log could not be opened: {error}"))?;
+    let mut log = Log {
+        directory,
+        name,
+        file: None,
+    };
+    match log.file().map(|_| ()) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(format!("the container's log could not be opened: {error}"))
+        }
+        _ => Ok(Some(log)),
+    }
 }
 
 #[cfg(test)]

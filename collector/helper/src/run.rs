@@ -8,7 +8,7 @@ use crate::capture::elf::{CoreHead, read_core_head};
 use crate::capture::modules::{self, OpenFile};
 use crate::capture::stream::{self, CoreOutcome};
 use crate::container::{self, Candidate};
-use crate::docker::{DockerFiles, Found};
+use crate::docker::{DockerFiles, Found, Log};
 use crate::id::DumpId;
 use crate::kernel_args::KernelArgs;
 use crate::layout::{FALLBACK_DIR, LOG};
@@ -29,7 +29,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Runs the helper with `args` (without the program's name); `started` is its first instruction.
 ///
@@ -202,7 +202,7 @@ fn host() -> Host {
 }
 
 /// Fills in process and container; returns the container's log.
-fn identify(pinned: &Pinned, record: &mut Record) -> Option<File> {
+fn identify(pinned: &Pinned, record: &mut Record) -> Option<Log> {
     record.process = process::snapshot(pinned, &mut record.problems);
     let cgroup = pinned.cgroup().unwrap_or_default();
     if !pinned.is_still_there() {
@@ -394,9 +394,9 @@ fn release() {
     }
 }
 
-fn keep_log(log: Option<File>, entry: &Entry, record: &mut Record) {
-    let Some(log) = log else { return };
-    let kept = log_tail::last_lines(&log).and_then(|text| match text.as_bytes() {
+fn keep_log(log: Option<Log>, entry: &Entry, record: &mut Record) {
+    let Some(mut log) = log else { return };
+    let kept = tail(&mut log).and_then(|text| match text.as_bytes() {
         [] => Ok(()),
         bytes => entry.write_file(LOG, bytes),
     });
@@ -404,6 +404,22 @@ fn keep_log(log: Option<File>, entry: &Entry, record: &mut Record) {
         record
             .problems
             .push(format!("the container's log could not be kept: {error}"));
+    }
+}
+
+/// The log's last lines. The engine copies a container's output into its log from a pipe: a
+/// process that dies right after its first words is waited for a little.
+fn tail(log: &mut Log) -> io::Result<String> {
+    const TRIES: u32 = 8;
+    for _ in 1..TRIES {
+        match log.file().and_then(|file| log_tail::last_lines(file)) {
+            Ok(text) if !text.is_empty() => return Ok(text),
+            _ => std::thread::sleep(Duration::from_millis(25)),
+        }
+    }
+    match log.file().and_then(|file| log_tail::last_lines(file)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+        text => text,
     }
 }
 
