@@ -16,11 +16,14 @@ const NO_SPACE: u8 = 2;
 /// `ShellCompDirectiveDefault`: the shell may offer files.
 const FILES: u8 = 0;
 
-const FILTERS: [&str; 16] = [
+/// The fields of the query language (the store's `Query`).
+const FILTERS: [&str; 21] = [
+    "ancestor",
     "cause",
     "comm",
     "container",
     "exe",
+    "frame",
     "function",
     "group",
     "host",
@@ -28,11 +31,14 @@ const FILTERS: [&str; 16] = [
     "image",
     "image_id",
     "label",
+    "name",
     "pid",
     "runtime",
     "signal",
+    "since",
     "status",
     "unit",
+    "until",
 ];
 
 /// What to offer and how the shell goes on.
@@ -214,7 +220,7 @@ mod tests {
         check(&["l"], "ls\nlog\n:4\n").await;
         check(&["ls", "--fil"], "--filter\n:4\n").await;
         check(&["ls", "--filter", "im"], "image=\nimage_id=\n:6\n").await;
-        check(&["ls", "-f", "si"], "signal=\n:6\n").await;
+        check(&["ls", "-f", "si"], "signal=\nsince=\n:6\n").await;
         check(&["ls", "--filter", "image=a"], ":4\n").await;
         check(&["ls", "--format", ""], "json\ntable\n:4\n").await;
         check(&["inspect", ""], ":4\n").await;

@@ -22,10 +22,9 @@ pub struct Arguments {
 
 /// Prints those that are there; the others are errors, after everything else was tried.
 pub async fn run(arguments: &Arguments, session: &mut Session) -> Result<(), Failure> {
-    let template = match Format::parse(arguments.format.as_deref()) {
-        Format::Template(text) => {
-            Some(RowTemplate::parse(&text).map_err(Failure::InspectTemplate)?)
-        }
+    let format = Format::parse(arguments.format.as_deref());
+    let template = match &format {
+        Format::Template(text) => Some(RowTemplate::parse(text).map_err(Failure::InspectTemplate)?),
         Format::TableOf(_) => {
             let message = "inspect has no tables: use json or a template";
             return Err(Failure::Message(message.to_owned()));
@@ -44,9 +43,7 @@ pub async fn run(arguments: &Arguments, session: &mut Session) -> Result<(), Fai
     }
     match template {
         Some(template) => expand(&template, &found, session)?,
-        None if Format::parse(arguments.format.as_deref()) == Format::Json => {
-            lines(&found, session)?;
-        }
+        None if format == Format::Json => lines(&found, session)?,
         None => array(&found, session)?,
     }
     for complaint in &complaints {

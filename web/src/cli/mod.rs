@@ -33,7 +33,8 @@ Usage:  {usage}
 
 {about}
 
-{all-args}{after-help}";
+{all-args}
+{after-help}";
 
 /// Explain why containers crash
 #[derive(Parser)]
@@ -98,8 +99,7 @@ pub enum DumpVerb {
 pub fn run() -> ExitCode {
     let program = "aground";
     let mut command = Aground::command();
-    command =
-        command.after_help("\nRun 'aground COMMAND --help' for more information on a command.");
+    command = command.after_help("Run 'aground COMMAND --help' for more information on a command.");
     let parsed = match parse(&command, std::env::args_os().skip(1), program) {
         Ok(matches) => matches,
         Err(code) => return code,
@@ -203,28 +203,45 @@ fn refuse(error: &clap::Error, command: &clap::Command, program: &str) -> ExitCo
         _ => {}
     }
     let text = error.to_string();
-    let mut lines = text.lines().filter(|line| !line.trim().is_empty());
-    let first = lines.next().unwrap_or_default();
-    let first = first
-        .strip_prefix("error: ")
-        .unwrap_or(first)
-        .trim_end_matches(':');
-    // "the following required arguments were not provided:" goes on below.
-    let more: Vec<&str> = lines
-        .take_while(|line| line.starts_with("  "))
-        .map(str::trim)
-        .take(3)
-        .collect();
     let usage = text.lines().find_map(|line| line.strip_prefix("Usage: "));
     let usage = usage.unwrap_or(program);
-    let of = usage
-        .split(" [")
-        .next()
-        .and_then(|u| u.split(" <").next())
-        .unwrap_or(program);
-    complain(program, [&[first][..], &more].concat().join(" ").trim());
-    eprintln!("\nUsage:  {usage}\n\nRun '{of} --help' for more information");
+    let verb = usage
+        .split([' ', '['])
+        .take_while(|word| word.starts_with(|c: char| c.is_ascii_lowercase()));
+    let verb = verb.collect::<Vec<_>>().join(" ");
+    complain(program, &mistake(error, &verb));
+    eprintln!("\nUsage:  {usage}\n\nRun '{verb} --help' for more information");
     ExitCode::from(USAGE)
+}
+
+/// What is wrong with a command line, in Docker's words.
+fn mistake(error: &clap::Error, verb: &str) -> String {
+    use clap::error::{ContextKind, ContextValue, ErrorKind};
+    let context = |kind| match error.get(kind) {
+        Some(ContextValue::String(value)) => value.clone(),
+        Some(ContextValue::Strings(values)) => values.join(" "),
+        _ => String::new(),
+    };
+    match error.kind() {
+        ErrorKind::UnknownArgument if context(ContextKind::InvalidArg).starts_with('-') => {
+            format!("unknown flag: {}", context(ContextKind::InvalidArg))
+        }
+        ErrorKind::UnknownArgument => {
+            format!("unexpected argument: {}", context(ContextKind::InvalidArg))
+        }
+        ErrorKind::InvalidSubcommand => format!(
+            "unknown command: {verb} {}",
+            context(ContextKind::InvalidSubcommand)
+        ),
+        ErrorKind::MissingRequiredArgument => {
+            format!("'{verb}' requires {}", context(ContextKind::InvalidArg))
+        }
+        _ => {
+            let text = error.to_string();
+            let first = text.lines().next().unwrap_or_default();
+            first.strip_prefix("error: ").unwrap_or(first).to_owned()
+        }
+    }
 }
 
 /// What Docker exits with when its own command line is wrong.
@@ -238,14 +255,15 @@ fn print_help(mut command: clap::Command) -> ExitCode {
 
 /// The dump verbs as a command of their own: `docker dumps`.
 pub fn dump_command(name: &'static str) -> clap::Command {
-    let command = clap::Command::new(name)
+    let command = DumpVerb::augment_subcommands(clap::Command::new(name));
+    command
         .bin_name("docker dumps")
         .version(env!("CARGO_PKG_VERSION"))
         .about("Crash dumps of containers: what died, where and why")
+        .long_about(None)
         .help_template(HELP)
         .disable_help_subcommand(true)
-        .after_help("\nRun 'docker dumps COMMAND --help' for more information on a command.");
-    DumpVerb::augment_subcommands(command)
+        .after_help("Run 'docker dumps COMMAND --help' for more information on a command.")
 }
 
 /// `-f/--filter`, `--since` and `--until`, query words: how lists are narrowed.
