@@ -7,11 +7,13 @@ pub mod docker;
 pub mod groups;
 pub mod human;
 pub mod inspect;
+pub mod install;
 pub mod listing;
 pub mod log;
 pub mod ls;
 pub mod moment;
 pub mod ping;
+pub mod plugin;
 pub mod rm;
 pub mod serve;
 pub mod session;
@@ -19,6 +21,7 @@ pub mod status;
 pub mod table;
 pub mod template;
 pub mod text;
+pub mod uninstall;
 pub mod version;
 
 use crate::client::{Client, Endpoint};
@@ -62,6 +65,10 @@ enum Verb {
     Ping(ping::Arguments),
     #[command(help_template = HELP)]
     Serve(serve::Arguments),
+    #[command(help_template = HELP)]
+    Install(install::Arguments),
+    #[command(help_template = HELP)]
+    Uninstall(uninstall::Arguments),
     #[command(help_template = HELP)]
     Version(version::Arguments),
 }
@@ -119,6 +126,8 @@ fn dispatch(verb: Verb, endpoint: Endpoint, program: &'static str) -> Result<(),
     match verb {
         Verb::Dump(verb) => run_dump_verb(verb, endpoint, program),
         Verb::Serve(arguments) => serve::run(arguments),
+        Verb::Install(arguments) => install::run(&arguments),
+        Verb::Uninstall(arguments) => uninstall::run(&arguments),
         Verb::Ping(arguments) => with_session(endpoint, program, async |session| {
             ping::run(&arguments, session).await
         }),
@@ -204,7 +213,7 @@ fn refuse(error: &clap::Error, command: &clap::Command, program: &str) -> ExitCo
     }
     let text = error.to_string();
     let usage = text.lines().find_map(|line| line.strip_prefix("Usage: "));
-    let usage = usage.unwrap_or(program);
+    let usage = usage.map_or_else(|| format!("{program} COMMAND"), ToOwned::to_owned);
     let verb = usage
         .split([' ', '['])
         .take_while(|word| word.starts_with(|c: char| c.is_ascii_lowercase()));

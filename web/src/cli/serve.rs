@@ -1,7 +1,7 @@
 //! `aground serve`: takes dumps in, has them analysed, serves API and pages.
 
 use super::session::Failure;
-use aground_daemon::Config;
+use aground_daemon::{Config, ConfigError};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use tracing_subscriber::EnvFilter;
@@ -26,7 +26,7 @@ pub struct Arguments {
 /// Runs until SIGTERM or SIGINT.
 pub fn run(arguments: Arguments) -> Result<(), Failure> {
     log_to_stderr();
-    let config = configure(arguments)?;
+    let config = configure(arguments).map_err(|error| Failure::Other(error.into()))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
@@ -36,10 +36,9 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
     served.map_err(|error| Failure::Other(error.into()))
 }
 
-#[allow(clippy::unnecessary_wraps)] // until Config::load is there
-fn configure(arguments: Arguments) -> anyhow::Result<Config> {
-    let mut config = Config::default();
-    let _ = arguments.config;
+/// File, then environment, then flags.
+fn configure(arguments: Arguments) -> Result<Config, ConfigError> {
+    let mut config = Config::load(arguments.config.as_deref())?;
     if let Some(directory) = arguments.state_dir {
         config.state_dir = directory;
     }
