@@ -412,12 +412,12 @@ fn keep_log(log: Option<Log>, entry: &Entry, record: &mut Record) {
 fn tail(log: &mut Log) -> io::Result<String> {
     const TRIES: u32 = 8;
     for _ in 1..TRIES {
-        match log.file().and_then(|file| log_tail::last_lines(file)) {
+        match log.file().and_then(log_tail::last_lines) {
             Ok(text) if !text.is_empty() => return Ok(text),
             _ => std::thread::sleep(Duration::from_millis(25)),
         }
     }
-    match log.file().and_then(|file| log_tail::last_lines(file)) {
+    match log.file().and_then(log_tail::last_lines) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
         text => text,
     }

@@ -436,10 +436,12 @@ fn the_fallback(pid: u32) -> Record {
     record
 }
 
+type Break = fn(&Path);
+
 #[test]
 fn an_unusable_state_directory_does_not_lose_the_record() {
     let (outside, victim) = (tempfile::tempdir().unwrap(), Victim::sleep());
-    let cases: [(&str, fn(&Path)); 4] = [
+    let cases: [(&str, Break); 4] = [
         ("a file in its place", |state| fs::write(state, "").unwrap()),
         ("its parent missing", |_| ()),
         ("a link in place of the spool", |state| {
