@@ -75,12 +75,13 @@ fn collect(args: &[OsString], started: Instant) -> Result<(), SpoolError> {
         .as_ref()
         .map(|pinned| open_files(pinned, &mut record))
         .unwrap_or_default();
-    if writable {
-        capture_memory(&head, &mut PipeReader(&mut core), &entry, &mut record);
+    let core_file = if writable {
+        capture_memory(&head, &mut PipeReader(&mut core), &entry, &mut record)
     } else {
         record.capture.reason = Some("only the record could be written".to_owned());
         record.capture.core_size = head.size;
-    }
+        None
+    };
 
     // The container may restart now.
     release();
@@ -89,6 +90,9 @@ fn collect(args: &[OsString], started: Instant) -> Result<(), SpoolError> {
 
     // What is left needs only the descriptors still held.
     sys::lower_io_priority();
+    if let Some(core_file) = core_file {
+        keep_core(&core_file, &entry, &mut record.capture);
+    }
     if writable {
         record.modules = modules::keep(files, &entry, policy::RESERVE / 2);
         keep_log(log, &entry, &mut record);
@@ -322,40 +326,54 @@ impl Read for PipeReader<'_> {
     }
 }
 
-fn capture_memory(head: &CoreHead, stream: &mut impl Read, entry: &Entry, record: &mut Record) {
-    record.problems.extend(head.problem.clone());
-    record.capture.core_size = head.size;
-    record.capture.bytes_seen = length(&head.bytes);
-    record.capture.reason = match policy::decide(head.size, entry.free_bytes()) {
-        Decision::None { reason } => Some(reason),
-        Decision::Full { .. } if head.bytes.is_empty() => {
-            Some("the core stream was empty".to_owned())
-        }
-        Decision::Full { budget } => match store_core(head, stream, entry, budget) {
-            Ok(outcome) => describe(&outcome, &mut record.capture),
-            Err(error) => Some(format!("the core's file could not be made: {error}")),
-        },
-    };
-}
-
-fn store_core(
+/// Stores the memory by policy; returns the file when it holds some.
+fn capture_memory(
     head: &CoreHead,
     stream: &mut impl Read,
     entry: &Entry,
-    budget: u64,
-) -> io::Result<CoreOutcome> {
-    let mut file = entry.new_core()?;
-    let mut outcome = stream::store(head, stream, &mut file, budget, stream::workers());
-    if outcome.stored.raw == 0 {
+    record: &mut Record,
+) -> Option<File> {
+    record.problems.extend(head.problem.clone());
+    let capture = &mut record.capture;
+    capture.core_size = head.size;
+    capture.bytes_seen = length(&head.bytes);
+    let budget = match policy::decide(head.size, entry.free_bytes()) {
+        Decision::Full { budget } if !head.bytes.is_empty() => budget,
+        Decision::Full { .. } => {
+            capture.reason = Some("the core stream was empty".to_owned());
+            return None;
+        }
+        Decision::None { reason } => {
+            capture.reason = Some(reason);
+            return None;
+        }
+    };
+    let mut file = match entry.new_core() {
+        Ok(file) => file,
+        Err(error) => {
+            capture.reason = Some(format!("the core's file could not be made: {error}"));
+            return None;
+        }
+    };
+    let outcome = stream::store(head, stream, &mut file, budget, stream::workers());
+    capture.reason = describe(&outcome, capture);
+    Some(file)
+}
+
+/// Makes the core last under its name, unless nothing of it was kept. Syncing gigabytes takes
+/// seconds, so that this is for after the release.
+fn keep_core(file: &File, entry: &Entry, capture: &mut Capture) {
+    if capture.kept == Kept::None {
         entry.discard_core();
-    } else if let Err(error) = entry.keep_core(&file) {
-        entry.discard_core();
-        outcome.stored = crate::capture::seekable::Stored::default();
-        outcome
-            .stopped
-            .get_or_insert(format!("writing the core failed: {error}"));
+    } else if let Err(error) = entry.keep_core(file) {
+        give_core_up(entry, capture, format!("writing the core failed: {error}"));
     }
-    Ok(outcome)
+}
+
+fn give_core_up(entry: &Entry, capture: &mut Capture, reason: String) {
+    entry.discard_core();
+    (capture.kept, capture.bytes_kept, capture.bytes_stored) = (Kept::None, 0, 0);
+    capture.reason = Some(reason);
 }
 
 /// Writes down what was kept; returns why it is not everything.
@@ -438,13 +456,11 @@ fn last_record(entry: &Entry, record: &mut Record) -> Result<(), SpoolError> {
     if entry.write_record(record).is_ok() {
         return Ok(());
     }
-    entry.discard_core();
-    let capture = &mut record.capture;
-    (capture.kept, capture.bytes_kept, capture.bytes_stored) = (Kept::None, 0, 0);
-    capture.reason = Some(format!(
-        "the core gave way to the record: {}",
-        chain(&first)
-    ));
+    give_core_up(
+        entry,
+        &mut record.capture,
+        format!("the core gave way to the record: {}", chain(&first)),
+    );
     // The first record is still there should this fail as well.
     entry.write_record(record)
 }
