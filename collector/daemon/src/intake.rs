@@ -120,6 +120,15 @@ impl Intake {
         if full {
             self.deferred.clear();
             spool::adopt_orphans(state_dir);
+            let is_known = |id: &DumpId| self.daemon.store.contains(id).unwrap_or(false);
+            if let Err(error) =
+                spool::fetch_fallback(&self.daemon.config.runtime_dir, state_dir, is_known)
+            {
+                tracing::warn!(
+                    error = chain(&error),
+                    "could not fetch the records that were left in the runtime directory"
+                );
+            }
         }
         for entry in spool::entries(&state_dir.join(layout::READY)) {
             if self.deferred.contains(&entry) {
@@ -176,8 +185,7 @@ impl Intake {
     fn record(&self, entry: &Path, id: &DumpId) -> Result<Record, IntakeError> {
         let mut record = match spool::read_record(entry, id) {
             Ok(record) => record,
-            Err(error) => {
-                let reason = chain(&error);
+            Err(reason) => {
                 tracing::error!(dump = %id, reason, "a crash without a readable record");
                 spool::reject_record(&self.daemon.config.state_dir, entry, id, &reason)?;
                 let bare = spool::bare_record(id, entry, &reason);

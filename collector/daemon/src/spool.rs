@@ -3,28 +3,30 @@
 
 use crate::daemon::chain;
 use crate::status::now_ms;
+use aground_helper::bounded::open_dir;
 use aground_helper::id::DumpId;
 use aground_helper::layout;
 use aground_helper::record::{
     Capture, CaptureState, Host, Kept, KernelFacts, Process, RECORD_SCHEMA, Record, Signal,
 };
+use aground_helper::spool::{ready_entries, rescue_abandoned};
 use rustix::fs::{FlockOperation, OFlags};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 /// What could not be taken in, below the state directory.
 const REJECTED: &str = "spool/rejected";
 /// Why, in each directory there.
 const REASON: &str = "reason.txt";
-/// The most of a record that is read, bytes; helpers write a few hundred kilobytes at most.
-const RECORD_LIMIT: u64 = 16 << 20;
 /// So many rejected entries are listed.
 const SHOWN_REJECTED: usize = 100;
-/// A helper has locked its entry long before it is this old.
-const SETTLED: Duration = Duration::from_secs(3);
+/// Said of a capture whose helper was killed.
+const INTERRUPTED: &str = "the capture was interrupted: the helper died before it ended";
+/// A helper has locked its entry and written its record long before it is this old.
+const SETTLED: Duration = Duration::from_secs(10);
 
 /// The directories in a directory, by name; none when it cannot be read.
 pub(crate) fn entries(directory: &Path) -> Vec<PathBuf> {
@@ -38,120 +40,96 @@ pub(crate) fn entries(directory: &Path) -> Vec<PathBuf> {
     paths
 }
 
-/// Moves what a dead helper left in `incoming` to `ready`. A living helper holds a lock on its
-/// entry, so whoever gets that lock may take it. Returns how many entries moved.
-pub(crate) fn adopt_orphans(state_dir: &Path) -> usize {
+/// Moves what dead helpers left in `incoming` to `ready`. A living helper holds a lock on its
+/// entry, so whoever gets that lock may take it.
+pub(crate) fn adopt_orphans(state_dir: &Path) {
+    match rescue_abandoned(state_dir) {
+        Ok(adopted) => adopted
+            .iter()
+            .for_each(|id| tracing::warn!(dump = %id, "{INTERRUPTED}; taking in what it wrote")),
+        Err(error) => tracing::warn!(
+            error = chain(&error),
+            "could not adopt interrupted captures"
+        ),
+    }
     let ready = state_dir.join(layout::READY);
-    let adopt = |entry: &PathBuf| match adopt(entry, &ready) {
-        Ok(adopted) => adopted,
-        Err(error) => {
+    for entry in entries(&state_dir.join(layout::INCOMING)) {
+        if let Err(error) = adopt_recordless(&entry, &ready) {
             tracing::warn!(entry = %entry.display(), error = chain(&error), "could not adopt an interrupted capture");
-            false
         }
-    };
-    entries(&state_dir.join(layout::INCOMING))
-        .iter()
-        .filter(|entry| adopt(entry))
-        .count()
+    }
 }
 
-fn adopt(entry: &Path, ready: &Path) -> io::Result<bool> {
-    let Some(name) = entry.file_name() else {
-        return Ok(false);
+/// An entry without a record is one that is just being made, unless it is old.
+fn adopt_recordless(entry: &Path, ready: &Path) -> io::Result<()> {
+    let (Some(name), Ok(metadata)) = (entry.file_name(), fs::symlink_metadata(entry)) else {
+        return Ok(());
     };
-    let metadata = fs::symlink_metadata(entry)?;
-    if !metadata.is_dir() || !is_settled(&metadata) {
-        return Ok(false);
+    if !metadata.is_dir() || !is_settled(&metadata) || entry.join(layout::RECORD).exists() {
+        return Ok(());
     }
-    // Held until the entry has moved.
-    let Some(_locks) = lock_entry(entry)? else {
-        return Ok(false);
-    };
-    tracing::warn!(dump = %name.to_string_lossy(), "the helper died during this capture; taking in what it wrote");
-    fs::rename(entry, ready.join(name))?;
-    Ok(true)
+    let directory = open_dir(entry)?;
+    match rustix::fs::flock(&directory, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => fs::rename(entry, ready.join(name)),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(()),
+        Err(errno) => Err(errno.into()),
+    }
 }
 
 fn is_settled(metadata: &fs::Metadata) -> bool {
-    let modified = SystemTime::UNIX_EPOCH
-        .checked_add(Duration::from_secs(metadata.mtime().max(0).unsigned_abs()));
-    let age = modified.and_then(|modified| SystemTime::now().duration_since(modified).ok());
+    let age = metadata
+        .modified()
+        .ok()
+        .and_then(|modified| modified.elapsed().ok());
     // A time in the future says nothing; the lock alone decides then.
     age.is_none_or(|age| age >= SETTLED)
 }
 
-/// Locks an entry's directory and its record; `None` when its helper lives.
-fn lock_entry(entry: &Path) -> io::Result<Option<Vec<File>>> {
-    let mut held = vec![];
-    for path in [entry.to_owned(), entry.join(layout::RECORD)] {
-        let file = match open_no_follow(&path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(error),
-        };
-        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => held.push(file),
-            Err(rustix::io::Errno::WOULDBLOCK) => return Ok(None),
-            Err(errno) => return Err(errno.into()),
+/// Takes the records the helper could only leave in the runtime directory (the state directory
+/// could not be written then) into the spool. Another file system: copied, then removed there.
+pub(crate) fn fetch_fallback(
+    runtime_dir: &Path,
+    state_dir: &Path,
+    is_known: impl Fn(&DumpId) -> bool,
+) -> io::Result<()> {
+    let fallback = runtime_dir.join("fallback");
+    rescue_abandoned(&fallback)?;
+    for entry in ready_entries(&fallback)? {
+        if !is_known(&entry.id) {
+            let Ok(record) = entry.read_record() else {
+                tracing::error!(dump = %entry.id, "a record in {} cannot be read", fallback.display());
+                continue;
+            };
+            let copy = state_dir.join(layout::READY).join(entry.id.as_str());
+            make_directory(&copy)?;
+            write_record(&copy, &record)?;
         }
+        fs::remove_dir_all(&entry.path)?;
     }
-    Ok(Some(held))
+    Ok(())
 }
 
-fn open_no_follow(path: &Path) -> io::Result<File> {
-    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits();
-    File::options()
-        .read(true)
-        .custom_flags(i32::try_from(flags).map_err(io::Error::other)?)
-        .open(path)
-}
-
-/// Why an entry's record cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum RecordError {
-    #[error("cannot read record.json")]
-    Read(#[source] io::Error),
-    #[error("record.json is not a record")]
-    Parse(#[source] serde_json::Error),
-    #[error("record.json is larger than {RECORD_LIMIT} bytes")]
-    TooLarge,
-    #[error("record.json is of another dump ({0})")]
-    OtherDump(DumpId),
-}
-
-/// Reads the record of the entry of a dump. What the helper could not finish is made good.
-pub(crate) fn read_record(entry: &Path, id: &DumpId) -> Result<Record, RecordError> {
-    let mut bytes = vec![];
-    let file = open_no_follow(&entry.join(layout::RECORD)).map_err(RecordError::Read)?;
-    file.take(RECORD_LIMIT + 1)
-        .read_to_end(&mut bytes)
-        .map_err(RecordError::Read)?;
-    if u64::try_from(bytes.len()).is_ok_and(|length| length > RECORD_LIMIT) {
-        return Err(RecordError::TooLarge);
-    }
-    let record: Record = serde_json::from_slice(&bytes).map_err(RecordError::Parse)?;
+/// Reads the record in an entry, or says in one line why that cannot be.
+pub(crate) fn read_record(entry: &Path, id: &DumpId) -> Result<Record, String> {
+    let record = aground_helper::spool::read_record(entry).map_err(|error| chain(&error))?;
     if record.id == *id {
         Ok(record)
     } else {
-        Err(RecordError::OtherDump(record.id))
+        Err(format!("the record is that of dump {}", record.id))
     }
 }
 
 /// Says in the record of an interrupted capture what became of its memory.
 /// Returns whether anything changed.
 pub(crate) fn complete_interrupted(record: &mut Record, entry: &Path) -> bool {
-    const REASON: &str = "the capture was interrupted: the helper was killed before it ended";
     if record.capture.state == CaptureState::Complete || record.capture.reason.is_some() {
         return false;
     }
-    record.capture.reason = Some(REASON.to_owned());
+    record.capture.reason = Some(INTERRUPTED.to_owned());
     let core = fs::symlink_metadata(entry.join(layout::CORE)).map_or(0, |file| file.len());
-    if core > 0 && record.capture.kept == Kept::None {
-        record.capture.kept = Kept::Partial;
-    }
     if core > 0 {
-        record.capture.truncated = true;
         record.capture.bytes_stored = core;
+        record.capture.kept = Kept::Partial;
     }
     true
 }
@@ -249,6 +227,14 @@ fn free_name(directory: &Path, name: &str) -> io::Result<PathBuf> {
     names
         .find(|path| fs::symlink_metadata(path).is_err())
         .ok_or_else(|| io::Error::other("too many of that name"))
+}
+
+fn open_no_follow(path: &Path) -> io::Result<File> {
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits();
+    File::options()
+        .read(true)
+        .custom_flags(i32::try_from(flags).map_err(io::Error::other)?)
+        .open(path)
 }
 
 fn make_directory(path: &Path) -> io::Result<()> {

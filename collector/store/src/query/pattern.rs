@@ -28,6 +28,13 @@ impl Pattern {
         }
     }
 
+    /// The whole value as a part of a longer GLOB, when it has no wildcard and is not too long.
+    pub(crate) fn glob_part(&self) -> Option<String> {
+        self.literal()
+            .filter(|text| text.len() <= LONGEST)
+            .map(glob_literal)
+    }
+
     /// The value with `change` applied to each literal piece.
     pub(super) fn map(&self, change: impl Fn(&str) -> String) -> Self {
         Self {
@@ -62,7 +69,7 @@ impl Pattern {
 }
 
 /// Escapes a text so that GLOB takes it literally: a wildcard alone in a class is itself.
-pub(crate) fn glob_literal(text: &str) -> String {
+fn glob_literal(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
         match character {

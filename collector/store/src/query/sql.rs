@@ -1,7 +1,7 @@
 //! Turns a query into an SQL condition. Every value is bound; only text of this file is SQL.
 
 use super::language::{Clause, Field, Query, Test};
-use super::pattern::{Pattern, glob_literal};
+use super::pattern::Pattern;
 use rusqlite::types::Value;
 
 /// A condition on `dumps d LEFT JOIN containers c`, and its parameters in order.
@@ -64,7 +64,7 @@ impl Condition {
     /// Besides the value itself, what people mean by it.
     fn text(&mut self, field: Field, pattern: &Pattern) {
         let also = |globs: &[&str]| -> Vec<String> {
-            let literal = pattern.literal().map(glob_literal);
+            let literal = pattern.glob_part();
             literal
                 .map(|text| globs.iter().map(|glob| glob.replace('@', &text)).collect())
                 .unwrap_or_default()
@@ -101,11 +101,8 @@ impl Condition {
         self.sql.push('(');
         self.column("c.name", pattern);
         // Docker takes a beginning of the id for the name.
-        if let Some(text) = pattern.literal().filter(|text| text.len() >= 4) {
-            self.push(
-                " OR c.container_id GLOB ?",
-                [format!("{}*", glob_literal(text)).into()],
-            );
+        if let Some(text) = pattern.glob_part().filter(|text| text.len() >= 4) {
+            self.push(" OR c.container_id GLOB ?", [format!("{text}*").into()]);
         }
         self.sql.push(')');
     }
@@ -113,7 +110,7 @@ impl Condition {
     fn image(&mut self, pattern: &Pattern) {
         self.sql.push('(');
         self.column("c.image", pattern);
-        if let Some(text) = pattern.literal().map(glob_literal) {
+        if let Some(text) = pattern.glob_part() {
             for glob in [format!("{text}:*"), format!("{text}@*")] {
                 self.push(" OR c.image GLOB ?", [glob.into()]);
             }

@@ -1,0 +1,9 @@
+//! The store on real `SQLite` and real files, in a directory of its own per test.
+
+#![allow(clippy::unwrap_used, clippy::format_collect)]
+
+mod admission;
+mod given;
+mod grouping;
+mod queries;
+mod recovery;
