@@ -70,7 +70,8 @@ pub fn first_line(path: &str) -> Option<String> {
     (!line.is_empty()).then(|| crate::text::escape_bytes(line, 4096))
 }
 
-fn read_up_to(file: File, limit: usize) -> io::Result<(Vec<u8>, bool)> {
+/// The first `limit` bytes of an opened file, and whether there were more.
+pub fn read_up_to(file: File, limit: usize) -> io::Result<(Vec<u8>, bool)> {
     let mut bytes = Vec::new();
     let ask = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
     file.take(ask).read_to_end(&mut bytes)?;

@@ -3,7 +3,7 @@
 //! The setting is global, so nothing is taken for granted: what was there is saved before it is
 //! replaced, what was written is read back, and what somebody else has changed since is left alone.
 
-use crate::bounded::read_regular_at;
+use crate::bounded::{open_regular_at, read_up_to};
 use crate::kernel_args::TEMPLATE;
 use crate::layout::{DUMPS, INCOMING, MODULES, PREVIOUS, READY};
 use crate::sys;
@@ -381,11 +381,21 @@ fn save_previous(state: &OwnedFd, settings: &KernelSettings) -> io::Result<()> {
 }
 
 /// What was saved; `None` when there is nothing usable, or when it is a pattern of ours.
+///
+/// The state directory is the daemon's, which is not root: a file it could have put there would
+/// let it choose a program for the kernel to run as root. Hence only our own file is believed.
 fn previous(state: &OwnedFd) -> Option<KernelSettings> {
-    let bytes = read_regular_at(state, PREVIOUS, 64 * 1024).ok()?;
+    let file = open_regular_at(state, PREVIOUS).ok()?;
+    let stat = rustix::fs::fstat(&file).ok()?;
+    let ours = stat.st_uid == rustix::process::geteuid().as_raw() && stat.st_mode & 0o077 == 0;
+    if !ours || stat.st_nlink != 1 {
+        return None;
+    }
+    let (bytes, _) = read_up_to(file, 64 * 1024).ok()?;
     let settings: KernelSettings = serde_json::from_slice(&bytes).ok()?;
-    let fits = settings.core_pattern.len() <= MAX_PATTERN && !settings.core_pattern.contains('\n');
-    (fits && !is_ours(&settings.core_pattern)).then_some(settings)
+    let pattern = &settings.core_pattern;
+    let fits = pattern.len() <= MAX_PATTERN && !pattern.contains('\n');
+    (fits && !is_ours(pattern)).then_some(settings)
 }
 
 #[cfg(test)]
@@ -503,6 +513,7 @@ mod tests {
             let _ = fs::remove_file(&path);
             if let Some(text) = damage {
                 fs::write(&path, text).unwrap();
+                fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
             }
             machine.set("|/x/aground-collect /s", "16");
             assert!(
@@ -511,6 +522,18 @@ mod tests {
             );
             assert_eq!(machine.settings(), ("core".to_owned(), "0".to_owned()));
         }
+    }
+
+    #[test]
+    fn a_memory_the_daemon_could_have_made_up_is_not_believed() {
+        let machine = Machine::new("core", "0");
+        machine.install();
+        let path = machine.options().state_dir.join(PREVIOUS);
+        let evil = r#"{"core_pattern":"|/tmp/evil","core_pipe_limit":"0"}"#;
+        fs::write(&path, evil).unwrap();
+        std::os::unix::fs::chown(&path, Some(12345), None).unwrap();
+        assert!(matches!(machine.uninstall(), Uninstalled::Defaults(_)));
+        assert_eq!(machine.settings().0, "core");
     }
 
     #[test]

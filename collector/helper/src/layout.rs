@@ -16,8 +16,9 @@
 
 /// The default state directory.
 pub const STATE_DIR: &str = "/var/lib/aground";
-/// Where the record alone goes when the state directory cannot be written; laid out like it.
-pub const FALLBACK_DIR: &str = "/run/aground/fallback";
+/// Where the record alone goes when the state directory cannot be written; laid out like it, and
+/// its owner's. Straight beneath `/run`, which only root can write: nobody can put a link there.
+pub const FALLBACK_DIR: &str = "/run/aground-fallback";
 /// The default runtime directory (sockets).
 pub const RUNTIME_DIR: &str = "/run/aground";
 /// Spool entries that are being written, below the state directory.

@@ -194,7 +194,11 @@ impl Reader<'_> {
 
     fn link(&mut self, name: &str, what: &str) -> Option<String> {
         match rustix::fs::readlinkat(self.proc, name, Vec::new()) {
-            Ok(target) => Some(escape_bytes(target.as_bytes(), 4096)),
+            Ok(target) => {
+                let target = target.as_bytes();
+                let path = target.strip_suffix(b" (deleted)").unwrap_or(target);
+                Some(escape_bytes(path, 4096))
+            }
             Err(error) => {
                 self.problems
                     .push(format!("the {what} is not known: {error}"));

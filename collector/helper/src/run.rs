@@ -19,7 +19,7 @@ use crate::record::{
     Capture, CaptureState, ClaimedContainer, Container, Host, IdentitySource, Kept, Process,
     RECORD_SCHEMA, Record,
 };
-use crate::spool::{Entry, Spool, SpoolError};
+use crate::spool::{self, Entry, Spool, SpoolError};
 use crate::sys;
 use crate::text::escape_bytes;
 use rustix::fs::{Mode, OFlags};
@@ -54,6 +54,7 @@ fn collect(args: &[OsString], started: Instant) -> Result<(), SpoolError> {
 
     // Hold on to the process, then read what /proc and the disk know about it.
     let inherited = args.pidfd.and_then(sys::inherited_pidfd);
+    let inherited = inherited.filter(|fd| process::pid_of(fd).is_some());
     let has_pidfd = inherited.is_some();
     let mut problems = args.problems.clone();
     let pinned = Pinned::new(args.facts.pid, inherited)
@@ -89,7 +90,7 @@ fn collect(args: &[OsString], started: Instant) -> Result<(), SpoolError> {
     drop(pinned);
 
     // What is left needs only the descriptors still held.
-    sys::lower_io_priority();
+    step_back();
     if let Some(core_file) = core_file {
         keep_core(&core_file, &entry, &mut record.capture);
     }
@@ -102,7 +103,7 @@ fn collect(args: &[OsString], started: Instant) -> Result<(), SpoolError> {
     entry.finish()
 }
 
-/// Leaves nothing of our caller's surroundings: descriptors, environment, limits, priorities.
+/// Leaves nothing of our caller's surroundings: descriptors, environment, limits.
 fn clean_up() {
     sys::clear_environment();
     // The kernel closes 1 and 2 (fs/coredump.c, `umh_coredump_setup`): the next file opened would
@@ -134,7 +135,12 @@ fn clean_up() {
         maximum: Some(descriptors),
     };
     let _ = rustix::process::setrlimit(Resource::Nofile, limit);
-    let _ = rustix::process::setpriority_process(None, 5);
+}
+
+/// Lets everybody else go first, now that nobody waits for us.
+fn step_back() {
+    let _ = rustix::process::setpriority_process(None, 10);
+    sys::lower_io_priority();
 }
 
 fn null() -> rustix::io::Result<rustix::fd::OwnedFd> {
@@ -281,11 +287,8 @@ fn first_record(state_dir: &Path, record: &mut Record) -> Result<Place, SpoolErr
         "the state directory could not be used: {}",
         chain(&error)
     ));
-    // Its parent is made by install and by systemd, and may be missing after a reboot.
     let fallback = Path::new(FALLBACK_DIR);
-    let _ = fallback
-        .parent()
-        .map(|parent| rustix::fs::mkdir(parent, Mode::RWXU | Mode::RGRP | Mode::XGRP));
+    spool::make_like(fallback, state_dir);
     begin(fallback, record)
         .map(|entry| Place {
             entry,

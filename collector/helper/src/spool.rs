@@ -298,6 +298,16 @@ impl Drop for NewModule {
     }
 }
 
+/// Makes the directory `path`, if it is not there, for the owner of `model`. That those who read
+/// `model` can read it as well is all this is for: a failure leaves it root's or not made.
+pub fn make_like(path: &Path, model: &Path) {
+    let made = rustix::fs::mkdir(path, Mode::RWXU);
+    if let (Ok(()), Ok(directory), Ok(stat)) = (made, open_dir(path), rustix::fs::stat(model)) {
+        Owner(Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid)).take(directory);
+    }
+}
+
+/// Makes a record smaller.
 type LeaveOut = fn(&mut Record);
 
 /// The record as JSON of at most [`MAX_RECORD`] bytes: the bulkiest lists give way first.
