@@ -1,13 +1,13 @@
-//! `bt`: why a process died and where.
+//! `bt`: why a process died and where; the cause on top.
 
 use super::human;
 use super::session::{Failure, Session};
 use super::text::{visible, visible_lines};
 use crate::client::encode;
-use aground_analyzer::report::{Frame, Report, Thread};
+use aground_analyzer::report::Report;
+use aground_analyzer::text::{TextOptions, render};
 use aground_store::types::{Dump, DumpStatus};
-use std::fmt::Write as _;
-use std::io::Write;
+use std::io::{self, Write};
 
 /// Flags of `bt`.
 #[derive(clap::Args)]
@@ -15,56 +15,94 @@ pub struct Arguments {
     /// Dump ID or the beginning of one
     #[arg(value_name = "DUMP")]
     dump: String,
-    /// Show all threads, not only the crashed one
-    #[arg(short, long)]
-    all_threads: bool,
+    #[command(flatten)]
+    depth: Depth,
 }
 
-/// Prints the cause, then the stack.
+/// How much of a report is written as text.
+#[derive(clap::Args, Clone, Copy, Debug, Default)]
+pub struct Depth {
+    /// Show all threads, not only the crashed one
+    #[arg(short, long)]
+    pub all_threads: bool,
+    /// Show the registers of the threads shown
+    #[arg(short, long)]
+    pub registers: bool,
+    /// Show the modules that were mapped
+    #[arg(short, long)]
+    pub modules: bool,
+}
+
+impl From<Depth> for TextOptions {
+    fn from(depth: Depth) -> Self {
+        TextOptions {
+            all_threads: depth.all_threads,
+            registers: depth.registers,
+            modules: depth.modules,
+        }
+    }
+}
+
+/// Prints the cause, whose crash it was, then the stack.
 pub async fn run(arguments: &Arguments, session: &mut Session) -> Result<(), Failure> {
     let dump: Dump = session
         .client
         .get(&format!("/api/v1/dumps/{}", encode(&arguments.dump)))
         .await?;
-    for (name, value) in facts(&dump, session.now_ms) {
-        writeln!(session.out, "{name:<11}{}", visible(&value))?;
-    }
-    writeln!(session.out)?;
+    let facts = facts(&dump, session.now_ms);
     let Some(report) = &dump.report else {
+        write_facts(&mut session.out, &facts)?;
         return Err(Failure::Message(no_report(&dump)));
     };
-    let text = visible_lines(&render(report, arguments.all_threads));
-    session.out.write_all(text.as_bytes())?;
+    Ok(write_report(session, report, &facts, arguments.depth)?)
+}
+
+/// Writes a report as text; `facts` go below its first line, which is the cause.
+pub fn write_report(
+    session: &mut Session,
+    report: &Report,
+    facts: &[(&str, String)],
+    depth: Depth,
+) -> io::Result<()> {
+    let text = visible_lines(&render(report, depth.into()));
+    let (title, rest) = text.split_once('\n').unwrap_or((&text, ""));
+    if session.color {
+        writeln!(session.out, "\x1b[1;31m{title}\x1b[0m")?;
+    } else {
+        writeln!(session.out, "{title}")?;
+    }
+    write_facts(&mut session.out, facts)?;
+    session.out.write_all(rest.as_bytes())
+}
+
+fn write_facts(out: &mut dyn Write, facts: &[(&str, String)]) -> io::Result<()> {
+    for (name, value) in facts {
+        writeln!(out, "  {name:<12} {}", visible(value))?;
+    }
     Ok(())
 }
 
 fn facts(dump: &Dump, now_ms: i64) -> Vec<(&'static str, String)> {
     let summary = &dump.summary;
     let died = human::ago(summary.crashed_at_ms, now_ms);
-    let mut facts = vec![("Dump", summary.id.to_string())];
-    let container = match &summary.container {
-        Some(container) => {
-            let name = container.name.as_deref().unwrap_or("(name unknown)");
-            let image = container.image.as_deref().unwrap_or("unknown image");
-            format!("{name} ({}, {image})", super::ls::short(&container.id))
-        }
-        None => format!(
-            "none: a process of the host ({})",
-            summary.unit.as_deref().unwrap_or("no unit")
-        ),
-    };
-    facts.push(("Container", container));
-    facts.push((
-        "Process",
-        format!("{} (pid {})", summary.command, summary.pid),
-    ));
-    facts.push((
-        "Died",
-        format!("{}, {died} on {}", summary.signal, summary.host),
-    ));
+    let mut facts = vec![("dump", summary.id.to_string())];
     if let Some(group) = &summary.group {
-        facts.push(("Group", group.clone()));
+        facts.push(("group", group.clone()));
     }
+    match (&summary.container, &summary.unit) {
+        (Some(container), _) => {
+            let name = container.name.as_deref().unwrap_or("name unknown");
+            facts.push((
+                "container",
+                format!("{name} ({})", super::ls::short(&container.id)),
+            ));
+            let image = container.image.as_ref().or(container.image_id.as_ref());
+            facts.push(("image", image.map_or("unknown", String::as_str).to_owned()));
+        }
+        (None, Some(unit)) => facts.push(("unit", unit.clone())),
+        (None, None) => facts.push(("container", "none: a process of the host".to_owned())),
+    }
+    facts.push(("died", format!("{died} on {}", summary.host)));
     facts
 }
 
@@ -76,56 +114,4 @@ fn no_report(dump: &Dump) -> String {
         (DumpStatus::Failed, None) => "there is no backtrace: analysis failed".to_owned(),
         _ => "there is no backtrace yet: the analysis has not ended".to_owned(),
     }
-}
-
-/// Cause on top, then the crashed thread, then the others when asked for.
-fn render(report: &Report, all_threads: bool) -> String {
-    let mut text = String::new();
-    // Writing to a String cannot fail.
-    let _ = writeln!(text, "{} ({})", report.cause.title, report.cause.confidence);
-    for evidence in &report.cause.evidence {
-        let _ = writeln!(text, "  {evidence}");
-    }
-    let shown = report
-        .threads
-        .iter()
-        .filter(|thread| all_threads || thread.crashed);
-    for thread in shown {
-        render_thread(&mut text, thread);
-    }
-    for warning in &report.warnings {
-        let _ = writeln!(text, "\nwarning: {warning}");
-    }
-    text
-}
-
-fn render_thread(text: &mut String, thread: &Thread) {
-    let name = thread
-        .name
-        .as_deref()
-        .map(|name| format!(" \"{name}\""))
-        .unwrap_or_default();
-    let crashed = if thread.crashed { ", crashed" } else { "" };
-    let _ = writeln!(text, "\nThread {}{name}{crashed}", thread.tid);
-    for frame in &thread.frames {
-        let _ = writeln!(text, "{}", frame_line(frame));
-    }
-    if let Some(why) = &thread.incomplete {
-        let _ = writeln!(text, "    (the stack ends here: {why})");
-    }
-}
-
-fn frame_line(frame: &Frame) -> String {
-    let function = frame.function.as_deref().unwrap_or("??");
-    let place = match (&frame.file, frame.line, &frame.module) {
-        (Some(file), Some(line), _) => format!(" at {file}:{line}"),
-        (Some(file), None, _) => format!(" at {file}"),
-        (None, _, Some(module)) => format!(" from {module}"),
-        (None, _, None) => String::new(),
-    };
-    let inline = if frame.inline { " (inlined)" } else { "" };
-    format!(
-        "#{:<3} {} in {function}{place}{inline}",
-        frame.index, frame.pc
-    )
 }

@@ -92,11 +92,7 @@ pub fn row(dump: DumpSummary, now_ms: i64, truncate: bool) -> Row {
         DumpStatus::Pending | DumpStatus::Analyzing => Some(("Status", "33")),
         DumpStatus::Analyzed => None,
     };
-    let command = if truncate {
-        text::ellipsis(&dump.command, 20)
-    } else {
-        dump.command.clone()
-    };
+    let command = command(&dump, truncate);
     let status = status(&dump);
     let cause = cause(&dump);
     let (container, image, labels) = match dump.container {
@@ -120,7 +116,7 @@ pub fn row(dump: DumpSummary, now_ms: i64, truncate: bool) -> Row {
         },
         container,
         image,
-        text::quoted(&command),
+        command,
         dump.signal,
         human::local_time(dump.crashed_at_ms),
         human::ago(dump.crashed_at_ms, now_ms),
@@ -142,6 +138,20 @@ pub fn row(dump: DumpSummary, now_ms: i64, truncate: bool) -> Row {
 /// The first 12 characters, as Docker shows ids.
 pub fn short(id: &str) -> &str {
     id.get(..12).unwrap_or(id)
+}
+
+/// Quoted as Docker does; a process without a command line by its name in brackets, as ps does.
+fn command(dump: &DumpSummary, truncate: bool) -> String {
+    let command = match (dump.command.as_str(), dump.name.as_str()) {
+        ("", "") => return String::new(),
+        ("", name) => format!("[{name}]"),
+        (command, _) => command.to_owned(),
+    };
+    text::quoted(&if truncate {
+        text::ellipsis(&command, 20)
+    } else {
+        command
+    })
 }
 
 fn status(dump: &DumpSummary) -> String {

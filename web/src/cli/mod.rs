@@ -1,5 +1,6 @@
 //! The command line: a file per verb; [`DumpVerb`] is what `aground` and `docker dumps` share.
 
+pub mod analyze;
 pub mod bt;
 pub mod complete;
 pub mod cp;
@@ -61,6 +62,8 @@ struct Aground {
 enum Verb {
     #[command(flatten)]
     Dump(DumpVerb),
+    #[command(help_template = HELP)]
+    Analyze(analyze::Arguments),
     #[command(help_template = HELP)]
     Ping(ping::Arguments),
     #[command(help_template = HELP)]
@@ -125,6 +128,10 @@ pub fn run() -> ExitCode {
 fn dispatch(verb: Verb, endpoint: Endpoint, program: &'static str) -> Result<(), Failure> {
     match verb {
         Verb::Dump(verb) => run_dump_verb(verb, endpoint, program),
+        Verb::Analyze(arguments) => analyze::run(
+            &arguments,
+            &mut Session::new(Client::new(endpoint), program),
+        ),
         Verb::Serve(arguments) => serve::run(arguments),
         Verb::Install(arguments) => install::run(&arguments),
         Verb::Uninstall(arguments) => uninstall::run(&arguments),

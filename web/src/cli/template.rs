@@ -89,10 +89,11 @@ impl RowTemplate {
     }
 }
 
-/// Engine messages that quote the whole row end at its beginning.
+/// The engine's message, without the row that it quotes for an unknown field.
 fn one_line(error: &dyn std::fmt::Display) -> String {
-    let text = super::text::visible(&error.to_string());
-    super::text::ellipsis(&text, 200)
+    let text = error.to_string();
+    let text = text.split(" in map[").next().unwrap_or_default();
+    super::text::ellipsis(&super::text::visible(text), 200)
 }
 
 /// `.Label "k"` is a method call, which the engine does not know: it becomes `label . "k"`.
