@@ -2,6 +2,7 @@
 
 use crate::dump::source::CoreBytes;
 use crate::dump::{Core, NotACore};
+use crate::group::{self, SignFacts};
 use crate::manifest::Manifest;
 use crate::modules::{self, Found, ModuleSource};
 use crate::report::{
@@ -122,9 +123,12 @@ fn explain(scene: &dyn Scene) -> Cause {
     cause
 }
 
-// HOOK: `group::sign(frames, &cause, &SignFacts { executable, signal })` takes this place.
-fn sign(_frames: &[Frame], _cause: &Cause, _process: &ProcessFacts) -> Signature {
-    Signature::default()
+fn sign(frames: &[Frame], cause: &Cause, process: &ProcessFacts) -> Signature {
+    let facts = SignFacts {
+        executable: process.executable.as_deref(),
+        signal: &process.signal.name,
+    };
+    group::sign(frames, cause, &facts)
 }
 
 fn cause_of_signal(process: &ProcessFacts) -> Cause {

@@ -1,5 +1,6 @@
 //! Turns a core's threads into the report's: walks their stacks and names their frames.
 
+use crate::group;
 use crate::modules::ModuleSource;
 use crate::report::{Address, Frame, SourceLine, Thread, Trust};
 use crate::space::Space;
@@ -99,7 +100,7 @@ fn frames(space: &Space<'_>, symbols: &mut Symbols<'_, '_>, stack: &Stack) -> Ve
             frame.file = name.file;
             frame.line = name.line;
             frame.column = name.column;
-            frame.in_app = in_app(frame.module.as_deref(), frame.function.as_deref());
+            frame.in_app = group::in_app(frame.module.as_deref(), frame.function.as_deref());
             frames.push(frame);
         }
     }
@@ -127,12 +128,6 @@ fn placed(space: &Space<'_>, physical: &StackFrame) -> Frame {
         signal_trampoline: physical.trampoline,
         ..Frame::default()
     }
-}
-
-// HOOK: `group::in_app(module, function)` takes this place.
-fn in_app(module: Option<&str>, _function: Option<&str>) -> bool {
-    let system = ["/lib/", "/lib64/", "/usr/lib/", "/usr/lib64/", "["];
-    module.is_some_and(|module| !system.iter().any(|prefix| module.starts_with(prefix)))
 }
 
 /// Adds source lines to the crashed thread's frames, where the source is at hand.
