@@ -6,7 +6,7 @@
 use crate::{App, guard, router};
 use aground_daemon::{Config, Daemon, DaemonError};
 use axum::Router;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use std::fs::Permissions;
 use std::io;
 use std::net::SocketAddr;
@@ -91,7 +91,13 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     let app = App::new(daemon.clone());
     let stopping = app.stopping.clone();
     tracing::info!(url = %format_args!("http://{address}/"), socket = %socket.display(), "listening");
-    let servers = tokio::spawn(run_servers(tcp, unix, router(app), stopping.clone()));
+    let servers = tokio::spawn(run_servers(
+        address,
+        tcp,
+        unix,
+        router(app),
+        stopping.clone(),
+    ));
 
     tokio::select! {
         _ = terminate.recv() => {}
@@ -109,17 +115,17 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
 }
 
 async fn run_servers(
+    listen: SocketAddr,
     tcp: TcpListener,
     unix: UnixListener,
     router: Router,
     stopping: CancellationToken,
 ) {
-    let guarded = match tcp.local_addr() {
-        Ok(listen) => router
-            .clone()
-            .layer(from_fn_with_state(listen, guard::refuse_foreign_hosts)),
-        Err(_) => Router::new(),
-    };
+    // Refusals of the outer guard are answers too.
+    let guarded = router
+        .clone()
+        .layer(from_fn_with_state(listen, guard::refuse_foreign_hosts))
+        .layer(from_fn(guard::harden_responses));
     let tcp = axum::serve(tcp, guarded).with_graceful_shutdown(stopping.clone().cancelled_owned());
     let unix = axum::serve(unix, router).with_graceful_shutdown(stopping.cancelled_owned());
     let (tcp, unix) = tokio::join!(tcp, unix);
@@ -146,11 +152,21 @@ fn make_room(socket: &Path) -> Result<(), ServeError> {
     }
     match std::fs::symlink_metadata(socket) {
         Ok(found) if !found.file_type().is_socket() => Err(ServeError::InTheWay(socket.to_owned())),
-        Ok(_) if StdUnixStream::connect(socket).is_ok() => {
-            Err(ServeError::Running(socket.to_owned()))
-        }
+        Ok(_) if is_alive(socket) => Err(ServeError::Running(socket.to_owned())),
         _ => Ok(()),
     }
+}
+
+/// Only a refused connection says that nobody listens: a full backlog or a missing permission
+/// does not.
+fn is_alive(socket: &Path) -> bool {
+    let connected = StdUnixStream::connect(socket);
+    !connected.is_err_and(|error| {
+        matches!(
+            error.kind(),
+            io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound
+        )
+    })
 }
 
 /// Binds the socket, over a dead one when there is one.

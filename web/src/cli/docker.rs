@@ -4,7 +4,8 @@
 //! `docker-dumps <its own arguments>` to run us: global flags come before the word `dumps`.
 
 use super::session::{Failure, Session};
-use super::{complete, dump_command, finish, parse, run_dump_verb};
+use super::usage::{parse, print_help};
+use super::{complete, dump_command, finish, run_dump_verb};
 use crate::client::{Client, Endpoint};
 use clap::FromArgMatches;
 use sha2::{Digest, Sha256};
@@ -188,9 +189,7 @@ fn run_verb(globals: &Globals, words: Vec<OsString>) -> ExitCode {
         Err(code) => return code,
     };
     if matches.subcommand_name().is_none() {
-        // A closed pipe is no mistake.
-        let _ = command.clone().print_help();
-        return ExitCode::SUCCESS;
+        return print_help(command);
     }
     let verb = super::DumpVerb::from_arg_matches(&matches);
     let result = verb

@@ -1,11 +1,12 @@
 //! `groups`: lists crashes by cause, and explains why crashes are in one group.
 
+use super::human;
 use super::listing::{Field, Listing, Row, fetch};
+use super::narrowing::Narrowing;
 use super::session::{Failure, Session};
 use super::table::{self, Cell};
 use super::template::Format;
 use super::text::{visible, visible_json};
-use super::{Narrowing, human};
 use crate::api::groups::Explanation;
 use crate::client::encode;
 use aground_store::types::{Count, GroupSummary};

@@ -1,9 +1,10 @@
 //! `ls`: lists dumps, newest first.
 
 use super::listing::{Field, Listing, Row, fetch};
+use super::narrowing::Narrowing;
 use super::session::{Failure, Session};
 use super::template::Format;
-use super::{Narrowing, human, text};
+use super::{human, text};
 use aground_store::types::{DumpStatus, DumpSummary};
 
 /// Flags of `ls`.

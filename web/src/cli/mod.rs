@@ -13,6 +13,7 @@ pub mod listing;
 pub mod log;
 pub mod ls;
 pub mod moment;
+pub mod narrowing;
 pub mod ping;
 pub mod plugin;
 pub mod rm;
@@ -23,13 +24,14 @@ pub mod table;
 pub mod template;
 pub mod text;
 pub mod uninstall;
+pub mod usage;
 pub mod version;
 
 use crate::client::{Client, Endpoint};
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use session::{Failure, Session};
-use std::ffi::OsString;
 use std::process::ExitCode;
+use usage::{parse, print_help, refuse};
 
 /// Docker's help layout.
 pub const HELP: &str = "\
@@ -195,80 +197,6 @@ pub fn complain(program: &str, message: &str) {
     let _ = writeln!(std::io::stderr(), "{program}: {}", text::visible(message));
 }
 
-/// Parses arguments; help and version are printed, mistakes told as Docker tells them.
-pub fn parse(
-    command: &clap::Command,
-    arguments: impl Iterator<Item = OsString>,
-    program: &str,
-) -> Result<clap::ArgMatches, ExitCode> {
-    let named = command.clone().no_binary_name(true).bin_name(program);
-    named
-        .try_get_matches_from(arguments)
-        .map_err(|error| refuse(&error, command, program))
-}
-
-fn refuse(error: &clap::Error, command: &clap::Command, program: &str) -> ExitCode {
-    use clap::error::ErrorKind;
-    match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-            // A closed pipe is no mistake.
-            let _ = error.print();
-            return ExitCode::SUCCESS;
-        }
-        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => return print_help(command.clone()),
-        _ => {}
-    }
-    let text = error.to_string();
-    let usage = text.lines().find_map(|line| line.strip_prefix("Usage: "));
-    let usage = usage.map_or_else(|| format!("{program} COMMAND"), ToOwned::to_owned);
-    let verb = usage
-        .split([' ', '['])
-        .take_while(|word| word.starts_with(|c: char| c.is_ascii_lowercase()));
-    let verb = verb.collect::<Vec<_>>().join(" ");
-    complain(program, &mistake(error, &verb));
-    eprintln!("\nUsage:  {usage}\n\nRun '{verb} --help' for more information");
-    ExitCode::from(USAGE)
-}
-
-/// What is wrong with a command line, in Docker's words.
-fn mistake(error: &clap::Error, verb: &str) -> String {
-    use clap::error::{ContextKind, ContextValue, ErrorKind};
-    let context = |kind| match error.get(kind) {
-        Some(ContextValue::String(value)) => value.clone(),
-        Some(ContextValue::Strings(values)) => values.join(" "),
-        _ => String::new(),
-    };
-    match error.kind() {
-        ErrorKind::UnknownArgument if context(ContextKind::InvalidArg).starts_with('-') => {
-            format!("unknown flag: {}", context(ContextKind::InvalidArg))
-        }
-        ErrorKind::UnknownArgument => {
-            format!("unexpected argument: {}", context(ContextKind::InvalidArg))
-        }
-        ErrorKind::InvalidSubcommand => format!(
-            "unknown command: {verb} {}",
-            context(ContextKind::InvalidSubcommand)
-        ),
-        ErrorKind::MissingRequiredArgument => {
-            format!("'{verb}' requires {}", context(ContextKind::InvalidArg))
-        }
-        _ => {
-            let text = error.to_string();
-            let first = text.lines().next().unwrap_or_default();
-            first.strip_prefix("error: ").unwrap_or(first).to_owned()
-        }
-    }
-}
-
-/// What Docker exits with when its own command line is wrong.
-const USAGE: u8 = 125;
-
-fn print_help(mut command: clap::Command) -> ExitCode {
-    // A closed pipe is no mistake.
-    let _ = command.print_help();
-    ExitCode::SUCCESS
-}
-
 /// The dump verbs as a command of their own: `docker dumps`.
 pub fn dump_command(name: &'static str) -> clap::Command {
     let command = DumpVerb::augment_subcommands(clap::Command::new(name));
@@ -280,58 +208,4 @@ pub fn dump_command(name: &'static str) -> clap::Command {
         .help_template(HELP)
         .disable_help_subcommand(true)
         .after_help("Run 'docker dumps COMMAND --help' for more information on a command.")
-}
-
-/// `-f/--filter`, `--since` and `--until`, query words: how lists are narrowed.
-#[derive(Args, Clone, Debug, Default)]
-pub struct Narrowing {
-    /// Filter output based on conditions provided, such as image=api*, signal=SIGSEGV, label=k=v
-    #[arg(short, long = "filter", value_name = "KEY=VALUE")]
-    filters: Vec<String>,
-    /// Show crashes since a time (2026-11-20T15:04) or duration back (24h)
-    #[arg(long, value_name = "TIME")]
-    since: Option<String>,
-    /// Show crashes before a time or duration back
-    #[arg(long, value_name = "TIME")]
-    until: Option<String>,
-    /// Query: field:value terms and words, such as image:api* panic
-    #[arg(value_name = "QUERY")]
-    words: Vec<String>,
-}
-
-impl Narrowing {
-    /// The parameters of a list request: `query=…&filter=…`.
-    pub fn parameters(&self) -> Result<String, Failure> {
-        let mut parameters = Vec::new();
-        if !self.words.is_empty() {
-            parameters.push(("query", self.words.join(" ")));
-        }
-        for filter in &self.filters {
-            parameters.push(("filter", checked_filter(filter)?));
-        }
-        let (now, zone) = (jiff::Timestamp::now(), jiff::tz::TimeZone::system());
-        for (key, moment) in [("since", &self.since), ("until", &self.until)] {
-            if let Some(moment) = moment {
-                let time = moment::parse(moment, now, &zone)
-                    .map_err(|error| Failure::Message(format!("--{key}: {error}")))?;
-                parameters.push(("filter", format!("{key}={time:.3}")));
-            }
-        }
-        let encoded = parameters
-            .iter()
-            .map(|(name, value)| format!("{name}={}", crate::client::encode(value)));
-        Ok(encoded.collect::<Vec<_>>().join("&"))
-    }
-}
-
-/// Docker's manners: the key in lower case, the value trimmed.
-fn checked_filter(filter: &str) -> Result<String, Failure> {
-    let split = filter
-        .split_once('=')
-        .filter(|(key, _)| !key.trim().is_empty());
-    let Some((key, value)) = split else {
-        let message = format!("bad format of filter \"{filter}\" (expected name=value)");
-        return Err(Failure::Message(message));
-    };
-    Ok(format!("{}={}", key.trim().to_lowercase(), value.trim()))
 }

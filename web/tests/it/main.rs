@@ -4,4 +4,5 @@
 mod api;
 mod cli;
 mod plugin;
+mod serve;
 mod site;

@@ -258,7 +258,7 @@ pub fn record(number: u8) -> Record {
 }
 
 /// Writes a record, a core, a log and a module as the helper does.
-fn spool(state: &Path, record: &Record) {
+pub fn spool(state: &Path, record: &Record) {
     let entry = state.join(layout::READY).join(record.id.as_str());
     let modules = entry.join(layout::MODULES);
     std::fs::create_dir_all(&modules).unwrap();
