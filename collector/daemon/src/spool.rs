@@ -23,6 +23,8 @@ const REJECTED: &str = "spool/rejected";
 const REASON: &str = "reason.txt";
 /// So many rejected entries are listed.
 const SHOWN_REJECTED: usize = 100;
+/// The name of a core that its helper did not finish.
+const PARTIAL_CORE: &str = "core.zst.partial";
 /// Said of a capture whose helper was killed.
 const INTERRUPTED: &str = "the capture was interrupted: the helper died before it ended";
 /// A helper has locked its entry and written its record long before it is this old.
@@ -122,15 +124,21 @@ pub(crate) fn read_record(entry: &Path, id: &DumpId) -> Result<Record, String> {
 /// Says in the record of an interrupted capture what became of its memory.
 /// Returns whether anything changed.
 pub(crate) fn complete_interrupted(record: &mut Record, entry: &Path) -> bool {
-    if record.capture.state == CaptureState::Complete || record.capture.reason.is_some() {
+    if record.capture.state == CaptureState::Complete || record.capture.kept != Kept::None {
         return false;
     }
-    record.capture.reason = Some(INTERRUPTED.to_owned());
-    let core = fs::symlink_metadata(entry.join(layout::CORE)).map_or(0, |file| file.len());
-    if core > 0 {
-        record.capture.bytes_stored = core;
-        record.capture.kept = Kept::Partial;
+    let core = entry.join(layout::CORE);
+    if !core.exists() {
+        // Whole frames of it can be read, the table at its end is not needed for that.
+        let _ = fs::rename(entry.join(PARTIAL_CORE), &core);
     }
+    let length = fs::symlink_metadata(core).map_or(0, |file| file.len());
+    if length == 0 {
+        return false;
+    }
+    record.capture.kept = Kept::Partial;
+    record.capture.bytes_stored = length;
+    record.capture.reason = Some(INTERRUPTED.to_owned());
     true
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Every step may be repeated, so that a kill between any two is mended by admitting again.
 
+use crate::assign::Outcome;
 use crate::database::{column_text, lock, to_sql};
 use crate::events::{self, Kind};
 use crate::files::{self, FAILURE, failed};
@@ -79,7 +80,7 @@ impl Store {
     }
 
     fn reindex_one(&self, id: &DumpId, path: &Path) -> Result<bool, String> {
-        let told = |error: StoreError| chain(&error);
+        let told = |error: StoreError| files::chain(&error);
         if self.contains(id).map_err(told)? {
             return Ok(false);
         }
@@ -101,7 +102,15 @@ impl Store {
         };
         let failure = files::read_bounded(&path.join(FAILURE), 4096)?;
         let failure = failure.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-        match self.assign_row(id, &report, failure.as_deref()) {
+        let analysed = Outcome {
+            status: DumpStatus::Analyzed,
+            error: None,
+        };
+        match self.assign_row(
+            id,
+            &report,
+            &failure.as_deref().map_or(analysed, Outcome::failed),
+        ) {
             Ok(_) | Err(StoreError::BadSignature) => Ok(()),
             Err(error) => Err(error),
         }
@@ -297,13 +306,4 @@ fn digest(container: &Container) -> String {
         part(Some(value));
     }
     hex(&hasher.finalize())
-}
-
-/// An error with everything that caused it, on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(": ")
 }

@@ -15,6 +15,7 @@ use aground_helper::text::escape_bytes;
 use rusqlite::{OptionalExtension, Transaction, named_params, params};
 use std::collections::BTreeSet;
 use std::io;
+use std::path::Path;
 
 /// The most bytes of a title or location in a row; the report has the whole.
 const LONGEST_LINE: usize = 1024;
@@ -28,6 +29,21 @@ pub struct Assignment {
     pub group: String,
     /// Whether this dump is its first.
     pub new_group: bool,
+}
+
+/// What the row says of the latest analysis.
+pub(crate) struct Outcome<'a> {
+    pub(crate) status: DumpStatus,
+    pub(crate) error: Option<&'a str>,
+}
+
+impl<'a> Outcome<'a> {
+    pub(crate) fn failed(error: &'a str) -> Self {
+        Self {
+            status: DumpStatus::Failed,
+            error: Some(error),
+        }
+    }
 }
 
 impl Store {
@@ -49,26 +65,28 @@ impl Store {
         if !directory.is_dir() {
             return Err(StoreError::NotFound("dump"));
         }
-        let (report_path, failure_path) = (directory.join(layout::REPORT), directory.join(FAILURE));
-        if let Some(error) = failure {
-            let earlier = if failure_path.exists() {
-                None
-            } else {
-                files::read_json::<Report>(&report_path).ok().flatten()
+        let Some(error) = failure else {
+            write_report(&directory, report)?;
+            files::remove_file(&directory.join(FAILURE))?;
+            return self.assign_row(
+                id,
+                report,
+                &Outcome {
+                    status: DumpStatus::Analyzed,
+                    error: None,
+                },
+            );
+        };
+        if let Some(earlier) = whole_report(&directory) {
+            let outcome = Outcome {
+                status: DumpStatus::Analyzed,
+                error: Some(error),
             };
-            if let Some(earlier) = earlier {
-                return self.assign_row(id, &earlier, Some(error));
-            }
-            files::write_whole(&failure_path, error.as_bytes())?;
+            return self.assign_row(id, &earlier, &outcome);
         }
-        let json = serde_json::to_vec(report)
-            .map_err(io::Error::from)
-            .map_err(failed("cannot write", &report_path))?;
-        files::write_whole(&report_path, &json)?;
-        if failure.is_none() {
-            files::remove_file(&failure_path)?;
-        }
-        self.assign_row(id, report, failure)
+        files::write_whole(&directory.join(FAILURE), error.as_bytes())?;
+        write_report(&directory, report)?;
+        self.assign_row(id, report, &Outcome::failed(error))
     }
 
     /// The part of it that is in the database.
@@ -76,14 +94,14 @@ impl Store {
         &self,
         id: &DumpId,
         report: &Report,
-        failure: Option<&str>,
+        outcome: &Outcome<'_>,
     ) -> Result<Assignment, StoreError> {
         let group = group_id(&report.signature)?;
         let stored = files::bytes_in(&self.inner.files.dump(id));
         self.inner.database.write(|sql| {
             let (key, crashed_at_ms, before) = position(sql, id)?;
             let new_group = groups::ensure(sql, &group, &report.signature, crashed_at_ms)?;
-            update_dump(sql, key, report, &group, failure)?;
+            update_dump(sql, key, report, &group, outcome)?;
             sql.prepare_cached("UPDATE dumps SET stored_bytes = ?2 WHERE key = ?1")?
                 .execute(params![key, crate::database::to_sql(stored)])?;
             if before.as_deref() != Some(&group) {
@@ -101,6 +119,24 @@ impl Store {
             })
         })
     }
+}
+
+fn write_report(directory: &Path, report: &Report) -> Result<(), StoreError> {
+    let path = directory.join(layout::REPORT);
+    let json = serde_json::to_vec(report)
+        .map_err(io::Error::from)
+        .map_err(failed("cannot write", &path))?;
+    files::write_whole(&path, &json)
+}
+
+/// The report of an earlier analysis that did not fail.
+pub(crate) fn whole_report(directory: &Path) -> Option<Report> {
+    if directory.join(FAILURE).exists() {
+        return None;
+    }
+    files::read_json(&directory.join(layout::REPORT))
+        .ok()
+        .flatten()
 }
 
 /// The head of the signature's hash. The hash comes from a worker that read hostile bytes.
@@ -128,13 +164,8 @@ fn update_dump(
     key: i64,
     report: &Report,
     group: &str,
-    failure: Option<&str>,
+    outcome: &Outcome<'_>,
 ) -> Result<(), StoreError> {
-    let status = if failure.is_some() {
-        DumpStatus::Failed
-    } else {
-        DumpStatus::Analyzed
-    };
     let location = report.signature.frames.iter().find(|frame| frame.kept);
     sql.prepare_cached(
         "UPDATE dumps SET status = :status, group_id = :group, title = :title, cause = :cause, location = :location,
@@ -142,13 +173,13 @@ fn update_dump(
     )?
     .execute(named_params! {
         ":key": key,
-        ":status": status.as_str(),
+        ":status": outcome.status.as_str(),
         ":group": group,
         ":title": line(&report.cause.title),
         ":cause": line(&report.cause.kind),
         ":location": location.map(|frame| line(&frame.function)),
         ":truncated": report.core.truncated,
-        ":error": failure.map(line),
+        ":error": outcome.error.map(line),
     })?;
     Ok(())
 }

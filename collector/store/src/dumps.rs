@@ -6,6 +6,7 @@ use crate::query::Query;
 use crate::query::sql::Condition;
 use crate::store::{Store, StoreError};
 use crate::types::{ContainerSummary, Dump, DumpStatus, DumpSummary, Page, PageRequest};
+use aground_analyzer::report::Report;
 use aground_helper::id::DumpId;
 use aground_helper::layout;
 use aground_helper::record::Record;
@@ -14,6 +15,7 @@ use rusqlite::{OptionalExtension, Row, Transaction, params_from_iter};
 use std::collections::BTreeMap;
 use std::collections::hash_map::{Entry, HashMap};
 use std::fs::File;
+use std::path::Path;
 
 /// What every condition of a query may speak of.
 pub(crate) const JOIN: &str = "dumps d LEFT JOIN containers c ON c.key = d.container";
@@ -95,7 +97,7 @@ impl Store {
             summary,
             record: files::read_json(&directory.join(layout::RECORD))?
                 .ok_or(StoreError::NotFound("dump"))?,
-            report: files::read_json(&directory.join(layout::REPORT))?,
+            report: readable_report(id, &directory),
             log_tail: log.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
         })
     }
@@ -116,6 +118,14 @@ impl Store {
         }
         files::open_optional(&self.inner.files.dump(id).join(layout::CORE))
     }
+}
+
+/// A report that cannot be read hides neither the record nor the core.
+fn readable_report(id: &DumpId, directory: &Path) -> Option<Report> {
+    files::read_json(&directory.join(layout::REPORT)).unwrap_or_else(|error| {
+        tracing::error!(dump = %id, error = files::chain(&error), "cannot read a report");
+        None
+    })
 }
 
 /// The number of items a page has room for.

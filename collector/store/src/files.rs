@@ -207,3 +207,12 @@ pub(crate) fn bytes_in(directory: &Path) -> u64 {
         .filter(fs::Metadata::is_file)
         .fold(0_u64, |sum, file| sum.saturating_add(file.len()))
 }
+
+/// An error with everything that caused it, on one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
+}

@@ -1,5 +1,6 @@
 //! The queue of analyses: leased, so that the death of whoever works on one gives it back.
 
+use crate::assign::{line, whole_report};
 use crate::files::{self, FAILURE};
 use crate::store::{Store, StoreError, now_ms};
 use crate::types::DumpStatus;
@@ -89,13 +90,17 @@ impl Store {
     /// Ends the job of a dump of which there is not even a partial report.
     pub fn fail_job(&self, id: &DumpId, error: &str) -> Result<(), StoreError> {
         let directory = self.inner.files.dump(id);
-        if directory.is_dir() {
+        let status = match whole_report(&directory) {
+            Some(_) => DumpStatus::Analyzed,
+            None => DumpStatus::Failed,
+        };
+        if status == DumpStatus::Failed && directory.is_dir() {
             files::write_whole(&directory.join(FAILURE), error.as_bytes())?;
         }
         self.inner.database.write(|sql| {
             sql.prepare_cached("UPDATE dumps SET analysis_error = ?2 WHERE id = ?1")?
-                .execute(params![id.as_str(), crate::database::column_text(error)])?;
-            set_status(sql, id, DumpStatus::Failed)?;
+                .execute(params![id.as_str(), line(error)])?;
+            set_status(sql, id, status)?;
             end(sql, id)
         })
     }
