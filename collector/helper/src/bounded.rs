@@ -80,6 +80,23 @@ pub fn read_up_to(file: File, limit: usize) -> io::Result<(Vec<u8>, bool)> {
     Ok((bytes, more))
 }
 
+/// The `length` bytes of a file from `offset`; fewer where it ends.
+pub fn read_at(file: &impl AsFd, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; length];
+    let mut filled = 0usize;
+    while let Some(room) = bytes.get_mut(filled..).filter(|room| !room.is_empty()) {
+        let at = offset.saturating_add(u64::try_from(filled).unwrap_or(u64::MAX));
+        match rustix::io::pread(file, room, at) {
+            Ok(0) => break,
+            Ok(read) => filled = filled.saturating_add(read),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    bytes.truncate(filled);
+    Ok(bytes)
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]

@@ -19,19 +19,8 @@ struct JsonLine {
 pub fn last_lines(log: &File) -> io::Result<String> {
     let size = log.metadata()?.len();
     let start = size.saturating_sub(MAX_BYTES);
-    let mut bytes = vec![0; usize::try_from(size.saturating_sub(start)).unwrap_or(0)];
-    let mut filled = 0usize;
-    while let Some(room) = bytes.get_mut(filled..).filter(|room| !room.is_empty()) {
-        match rustix::io::pread(
-            log,
-            room,
-            start.saturating_add(u64::try_from(filled).unwrap_or(0)),
-        )? {
-            0 => break,
-            read => filled = filled.saturating_add(read),
-        }
-    }
-    bytes.truncate(filled);
+    let length = usize::try_from(size.saturating_sub(start)).unwrap_or(0);
+    let bytes = crate::bounded::read_at(log, start, length)?;
     Ok(decode(&bytes, start > 0))
 }
 

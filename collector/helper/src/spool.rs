@@ -7,7 +7,14 @@
 //! While an entry is written its directory is locked (`flock`); the kernel drops the lock when
 //! the helper dies, however it dies. `record.json` is only ever replaced as a whole.
 
-use crate::bounded::{open_dir, open_dir_at, read_regular_at};
+mod found;
+
+pub use found::{
+    RecordError, SpoolEntry, abandoned_entries, incoming_entries, read_record, ready_entries,
+    rescue_abandoned,
+};
+
+use crate::bounded::{open_dir, open_dir_at};
 use crate::id::DumpId;
 use crate::layout::{CORE, INCOMING, MODULES, READY, RECORD};
 use crate::record::Record;
@@ -17,7 +24,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Longest record a reader accepts, in bytes. The writer leaves things out to stay below it.
 pub const MAX_RECORD: usize = 8 << 20;
@@ -147,18 +154,10 @@ pub struct Entry {
 impl Entry {
     /// Writes `record.json`, in place of an earlier one, and makes it last.
     pub fn write_record(&self, record: &Record) -> Result<(), SpoolError> {
-        let bytes = bounded_json(record).map_err(failed("encoding the record"))?;
-        let write = || {
-            self.remove(NEW_RECORD);
-            let mut file = self.spool.owner.file(&self.directory, NEW_RECORD)?;
-            file.write_all(&bytes)?;
-            file.sync_all()?;
-            rustix::fs::renameat(&self.directory, NEW_RECORD, &self.directory, RECORD)?;
-            rustix::fs::fsync(&self.directory)?;
-            // The entry's own name must last as well, or a power cut takes all of it.
-            Ok::<_, io::Error>(rustix::fs::fsync(&self.spool.incoming)?)
-        };
-        write().map_err(failed("writing the record"))
+        let written = replace_record(&self.directory, record, self.spool.owner);
+        // The entry's own name must last as well, or a power cut takes all of it.
+        let written = written.and_then(|()| Ok(rustix::fs::fsync(&self.spool.incoming)?));
+        written.map_err(failed("writing the record"))
     }
 
     /// The file to write the core to; [`Self::keep_core`] gives it its name, so that nobody
@@ -307,6 +306,17 @@ pub fn make_like(path: &Path, model: &Path) {
     }
 }
 
+fn replace_record(directory: &OwnedFd, record: &Record, owner: Owner) -> io::Result<()> {
+    let bytes = bounded_json(record)?;
+    // Mostly it was never there.
+    let _ = rustix::fs::unlinkat(directory, NEW_RECORD, AtFlags::empty());
+    let mut file = owner.file(directory, NEW_RECORD)?;
+    file.write_all(&bytes)?;
+    file.sync_all()?;
+    rustix::fs::renameat(directory, NEW_RECORD, directory, RECORD)?;
+    Ok(rustix::fs::fsync(directory)?)
+}
+
 /// Makes a record smaller.
 type LeaveOut = fn(&mut Record);
 
@@ -343,109 +353,6 @@ fn bounded_json(record: &Record) -> io::Result<Vec<u8>> {
         bytes = serde_json::to_vec_pretty(&record)?;
     }
     Ok(bytes)
-}
-
-/// An entry as its reader sees it.
-#[derive(Debug)]
-pub struct SpoolEntry {
-    /// The dump.
-    pub id: DumpId,
-    /// Its directory.
-    pub path: PathBuf,
-    directory: OwnedFd,
-}
-
-/// Why a record could not be read.
-#[derive(Debug, thiserror::Error)]
-pub enum RecordError {
-    /// The file is not there, not regular, or too long.
-    #[error("the record cannot be read")]
-    Unreadable(#[source] io::Error),
-    /// The file is not a record.
-    #[error("the record is not understood")]
-    Malformed(#[source] serde_json::Error),
-}
-
-impl SpoolEntry {
-    /// The entry's record, which must be that of the same dump.
-    pub fn read_record(&self) -> Result<Record, RecordError> {
-        let record = parse_record(&self.directory)?;
-        if record.id == self.id {
-            return Ok(record);
-        }
-        let other = io::Error::new(
-            io::ErrorKind::InvalidData,
-            format!("it names dump {}", record.id),
-        );
-        Err(RecordError::Unreadable(other))
-    }
-}
-
-/// Reads `record.json` in the directory `path`, at most [`MAX_RECORD`] bytes.
-pub fn read_record(path: &Path) -> Result<Record, RecordError> {
-    parse_record(&open_dir(path).map_err(RecordError::Unreadable)?)
-}
-
-fn parse_record(directory: &OwnedFd) -> Result<Record, RecordError> {
-    let bytes = read_regular_at(directory, RECORD, MAX_RECORD).map_err(RecordError::Unreadable)?;
-    serde_json::from_slice(&bytes).map_err(RecordError::Malformed)
-}
-
-/// Complete entries, in no particular order.
-pub fn ready_entries(state_dir: &Path) -> io::Result<Vec<SpoolEntry>> {
-    entries(&state_dir.join(READY))
-}
-
-/// Entries being written and entries left behind by a killed helper: all that have a record.
-pub fn incoming_entries(state_dir: &Path) -> io::Result<Vec<SpoolEntry>> {
-    let mut entries = entries(&state_dir.join(INCOMING))?;
-    // The helper writes the record only once it holds the lock.
-    entries.retain(|entry| {
-        rustix::fs::statat(&entry.directory, RECORD, AtFlags::SYMLINK_NOFOLLOW).is_ok()
-    });
-    Ok(entries)
-}
-
-/// Incoming entries whose helper is gone. Each is locked until it is dropped.
-pub fn abandoned_entries(state_dir: &Path) -> io::Result<Vec<SpoolEntry>> {
-    let mut entries = incoming_entries(state_dir)?;
-    let lock = FlockOperation::NonBlockingLockExclusive;
-    entries.retain(|entry| rustix::fs::flock(&entry.directory, lock).is_ok());
-    Ok(entries)
-}
-
-/// Moves abandoned entries to the ready ones and says which. Their records say `interrupted`.
-pub fn rescue_abandoned(state_dir: &Path) -> io::Result<Vec<DumpId>> {
-    let mut rescued = Vec::new();
-    for entry in abandoned_entries(state_dir)? {
-        let target = state_dir.join(READY).join(entry.id.as_str());
-        match std::fs::rename(&entry.path, target) {
-            Ok(()) => rescued.push(entry.id),
-            // The helper finished between the listing and the lock.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(rescued)
-}
-
-/// Directories beneath `path` that are named by a dump id.
-fn entries(path: &Path) -> io::Result<Vec<SpoolEntry>> {
-    let directory = match open_dir(path) {
-        Ok(directory) => directory,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(error),
-    };
-    let entry = |name: String| {
-        let id: DumpId = name.parse().ok()?;
-        let entry = open_dir_at(&directory, id.as_str()).ok()?;
-        Some(SpoolEntry {
-            path: path.join(id.as_str()),
-            id,
-            directory: entry,
-        })
-    };
-    Ok(names(&directory)?.into_iter().filter_map(entry).collect())
 }
 
 fn names(directory: &OwnedFd) -> io::Result<Vec<String>> {

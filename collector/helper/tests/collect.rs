@@ -528,7 +528,8 @@ fn a_killed_helper_leaves_a_record_for_the_daemon() {
         .spawn()
         .unwrap();
     let mut pipe = child.stdin.take().unwrap();
-    pipe.write_all(&core(9_000_000)[..5_000_000]).unwrap();
+    let sent = core(9_000_000);
+    pipe.write_all(&sent[..5_000_000]).unwrap();
     let written =
         || Some(spool::incoming_entries(state.path()).ok()?.len()).filter(|count| *count > 0);
     assert_eq!(wait_for("the first record", written), 1);
@@ -537,18 +538,36 @@ fn a_killed_helper_leaves_a_record_for_the_daemon() {
         0,
         "the helper is at work"
     );
+    let entry = spool::incoming_entries(state.path())
+        .unwrap()
+        .remove(0)
+        .path;
+    wait_for("two frames", || {
+        let core = fs::metadata(entry.join("core.zst.partial")).ok()?;
+        (core.len() > 3 << 20).then_some(())
+    });
     child.kill().unwrap();
     child.wait().unwrap();
     assert_eq!(spool::abandoned_entries(state.path()).unwrap().len(), 1);
     let rescued = spool::rescue_abandoned(state.path()).unwrap();
     let (record, entry) = the_dump(state.path());
     assert_eq!(rescued, [record.id]);
-    assert_eq!(
-        (record.capture.state, record.capture.kept),
-        (CaptureState::Interrupted, Kept::None)
-    );
     assert_eq!(record.process.name, "sleep");
-    assert!(!entry.join(CORE).exists(), "half a core is not called one");
+    let capture = record.capture;
+    assert_eq!(
+        (capture.state, capture.kept),
+        (CaptureState::Interrupted, Kept::Partial)
+    );
+    assert!(capture.truncated);
+    assert!(capture.reason.unwrap().contains("stopped midway"));
+    let kept = unpacked(&entry);
+    assert_eq!(kept.len() as u64, capture.bytes_kept);
+    assert!(
+        kept.len() >= 2 << 20 && sent.starts_with(&kept),
+        "{}",
+        kept.len()
+    );
+    zeekstd::Decoder::new(File::open(entry.join(CORE)).unwrap()).unwrap();
 }
 
 #[test]

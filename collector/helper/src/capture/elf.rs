@@ -1,6 +1,7 @@
 //! Reads the little of ELF the helper needs: a core's size from its program headers, and a
 //! file's build ID from its notes.
 
+use crate::bounded::read_at;
 use goblin::container::Ctx;
 use goblin::elf::program_header::{PT_LOAD, PT_NOTE};
 use goblin::elf::{Elf, Header, ProgramHeader};
@@ -178,22 +179,6 @@ fn build_id(file: &impl AsFd, head: &[u8]) -> Option<String> {
             usize::try_from(segment.p_align).ok()?,
         )
     })
-}
-
-fn read_at(file: &impl AsFd, offset: u64, length: usize) -> io::Result<Vec<u8>> {
-    let mut bytes = vec![0; length];
-    let mut filled = 0usize;
-    while let Some(room) = bytes.get_mut(filled..).filter(|room| !room.is_empty()) {
-        let at = offset.saturating_add(u64::try_from(filled).unwrap_or(u64::MAX));
-        match rustix::io::pread(file, room, at) {
-            Ok(0) => break,
-            Ok(read) => filled = filled.saturating_add(read),
-            Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    bytes.truncate(filled);
-    Ok(bytes)
 }
 
 /// The descriptor of the note of type `NT_GNU_BUILD_ID` (3) with the name `GNU`.

@@ -4,10 +4,13 @@
 //!
 //! The file is made valid also when the disk fills up midway: the last frames give way to the table.
 
+use crate::bounded::read_at;
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
 use zstd::bulk::Compressor;
-use zstd::zstd_safe::{CParameter, compress_bound};
+use zstd::zstd_safe::{
+    CParameter, compress_bound, find_frame_compressed_size, get_frame_content_size,
+};
 
 /// Uncompressed bytes of every frame but the last.
 pub const FRAME: usize = 2 << 20;
@@ -110,6 +113,29 @@ impl<'f> SeekableWriter<'f> {
     }
 }
 
+/// Makes the file of a killed writer valid: keeps its whole frames and gives them a table.
+pub fn salvage(file: &mut File) -> io::Result<Stored> {
+    let mut writer = SeekableWriter::new(file, u64::MAX);
+    loop {
+        let bytes = read_at(writer.file, writer.packed, compress_bound(FRAME))?;
+        let Some((packed, raw)) = frame_sizes(&bytes) else {
+            break;
+        };
+        writer.frames.push((packed, raw));
+        writer.packed = writer.packed.saturating_add(packed.into());
+        writer.raw = writer.raw.saturating_add(raw.into());
+    }
+    writer.finish()
+}
+
+/// Compressed and uncompressed size of the frame that `bytes` begin with, if it is one of ours.
+fn frame_sizes(bytes: &[u8]) -> Option<(u32, u32)> {
+    let packed = find_frame_compressed_size(bytes).ok()?;
+    let raw = get_frame_content_size(bytes).ok()??;
+    let ours = raw > 0 && raw <= u64::try_from(FRAME).ok()?;
+    ours.then_some((u32::try_from(packed).ok()?, u32::try_from(raw).ok()?))
+}
+
 fn seek_table(frames: &[(u32, u32)]) -> Vec<u8> {
     let entries = frames.len().saturating_mul(8);
     let mut table = Vec::with_capacity(entries.saturating_add(17));
@@ -132,4 +158,44 @@ fn seek_table(frames: &[(u32, u32)]) -> Vec<u8> {
     table.push(0);
     table.extend(SEEKABLE_MAGIC.to_le_bytes());
     table
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_file_cut_anywhere_is_salvaged() {
+        let mut file = tempfile::tempfile().unwrap();
+        let mut compressor = FrameCompressor::new().unwrap();
+        let mut ends = vec![0];
+        for fill in 1..=3u8 {
+            let mut packed = Vec::new();
+            compressor.compress(&[fill; 1000], &mut packed).unwrap();
+            file.write_all(&packed).unwrap();
+            ends.push(file.stream_position().unwrap());
+        }
+        let length = ends[3];
+        let whole = read_at(&file, 0, usize::try_from(length).unwrap()).unwrap();
+        for cut in 0..=length {
+            let mut file = tempfile::tempfile().unwrap();
+            file.write_all(&whole[..usize::try_from(cut).unwrap()])
+                .unwrap();
+            let stored = salvage(&mut file).unwrap();
+            let frames = ends.iter().filter(|end| **end <= cut).count() as u64 - 1;
+            assert_eq!(stored.raw, frames * 1000, "cut at {cut}");
+            assert_eq!(stored.file, file.metadata().unwrap().len());
+            file.seek(SeekFrom::Start(0)).unwrap();
+            assert_eq!(zstd::decode_all(file).unwrap().len() as u64, stored.raw);
+        }
+    }
+
+    #[test]
+    fn what_is_no_frame_is_dropped() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&[0xff; 5000]).unwrap();
+        assert_eq!(salvage(&mut file).unwrap().raw, 0);
+        assert_eq!(file.metadata().unwrap().len(), 17);
+    }
 }
