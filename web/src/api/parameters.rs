@@ -66,7 +66,10 @@ impl Parameters {
     pub fn query(&self) -> Result<Query, Problem> {
         let mut query = Query::parse(self.get("query").unwrap_or(""))?;
         for (_, filter) in self.0.iter().filter(|(name, _)| name == "filter") {
-            query = query.with_filter(filter)?;
+            query = query.with_filter(filter).map_err(|mut error| {
+                error.message = format!("filter \"{filter}\": {}", error.message);
+                error
+            })?;
         }
         Ok(query)
     }
