@@ -387,7 +387,8 @@ fn save_previous(state: &OwnedFd, settings: &KernelSettings) -> io::Result<()> {
 fn previous(state: &OwnedFd) -> Option<KernelSettings> {
     let file = open_regular_at(state, PREVIOUS).ok()?;
     let stat = rustix::fs::fstat(&file).ok()?;
-    let ours = stat.st_uid == rustix::process::geteuid().as_raw() && stat.st_mode & 0o077 == 0;
+    let others = Mode::from_raw_mode(stat.st_mode) & (Mode::RWXG | Mode::RWXO);
+    let ours = stat.st_uid == rustix::process::geteuid().as_raw() && others.is_empty();
     if !ours || stat.st_nlink != 1 {
         return None;
     }

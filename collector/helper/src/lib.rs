@@ -12,13 +12,14 @@
 //!        └─► capture::stream (memory) ─► release ─► capture::modules, log ─► spool (ready)
 //! ```
 //!
-//! [`run`] is that path on one page.
+//! [`run`] is that path on one page; [`identity`] chooses the container that is believed.
 
 pub mod bounded;
 pub mod capture;
 pub mod container;
 pub mod docker;
 pub mod id;
+mod identity;
 pub mod install;
 pub mod kernel_args;
 pub mod layout;
@@ -28,5 +29,6 @@ pub mod process;
 pub mod record;
 pub mod run;
 pub mod spool;
+mod surroundings;
 mod sys;
 pub mod text;
