@@ -12,7 +12,7 @@
 //!        └─► capture::stream (memory) ─► release ─► capture::modules, log ─► spool (ready)
 //! ```
 //!
-//! [`run`] is that path on one page; [`identity`] chooses the container that is believed.
+//! [`run`] is that path on one page.
 
 pub mod bounded;
 pub mod capture;
