@@ -27,7 +27,7 @@ pub mod uninstall;
 pub mod usage;
 pub mod version;
 
-use crate::client::{Client, Endpoint};
+use crate::client::{Client, Endpoint, InvalidEndpoint};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use session::{Failure, Session};
 use std::process::ExitCode;
@@ -55,7 +55,7 @@ struct Aground {
         env = "AGROUND_HOST",
         hide_env = true
     )]
-    host: Option<Endpoint>,
+    host: Option<String>,
     #[command(subcommand)]
     verb: Option<Verb>,
 }
@@ -123,8 +123,17 @@ pub fn run() -> ExitCode {
     let Some(verb) = verb else {
         return print_help(command);
     };
-    let endpoint = host.unwrap_or_else(Endpoint::local);
-    finish(program, dispatch(verb, endpoint, program))
+    // An empty AGROUND_HOST is none.
+    let endpoint = match host.as_deref().filter(|host| !host.is_empty()) {
+        Some(host) => host
+            .parse()
+            .map_err(|error: InvalidEndpoint| Failure::Message(error.to_string())),
+        None => Ok(Endpoint::local()),
+    };
+    finish(
+        program,
+        endpoint.and_then(|endpoint| dispatch(verb, endpoint, program)),
+    )
 }
 
 fn dispatch(verb: Verb, endpoint: Endpoint, program: &'static str) -> Result<(), Failure> {

@@ -53,7 +53,7 @@ fn facts(status: &DaemonStatus, now_ms: i64) -> Vec<(&'static str, String)> {
         ("Kernel", kernel(status)),
         (
             "Dumps",
-            format!("{} in {} groups", store.dumps, store.groups),
+            format!("{} in {}", store.dumps, counted(store.groups, "group")),
         ),
         ("Analysis", analysis(status)),
         ("Spool", spool(status, now_ms)),
@@ -62,10 +62,15 @@ fn facts(status: &DaemonStatus, now_ms: i64) -> Vec<(&'static str, String)> {
     if store.failed > 0 {
         facts.push((
             "Failed",
-            format!("{} dumps could not be analysed", store.failed),
+            format!("{} could not be analysed", counted(store.failed, "dump")),
         ));
     }
     facts
+}
+
+fn counted(number: u64, what: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{plural}")
 }
 
 fn kernel(status: &DaemonStatus) -> String {
@@ -114,10 +119,10 @@ fn spool(status: &DaemonStatus, now_ms: i64) -> String {
 fn stored(status: &DaemonStatus) -> String {
     let store = &status.store;
     format!(
-        "{} of cores, {} in {} modules, {} of database, {} free",
+        "{} of cores, {} in {}, {} of database, {} free",
         human::size(store.core_bytes),
         human::size(store.module_bytes),
-        store.modules,
+        counted(store.modules, "module"),
         human::size(store.database_bytes),
         human::size(store.free_bytes),
     )

@@ -282,6 +282,11 @@ async fn mistakes_are_one_clear_line() {
             "cannot reach the aground daemon at http://127.0.0.1:1",
         ),
         (
+            &["--host", "/run/x", "ls"],
+            1,
+            "\"/run/x\" is no address of a daemon",
+        ),
+        (
             &["serve", "--listen", "0.0.0.0:7999"],
             1,
             "refusing to listen on 0.0.0.0:7999",
