@@ -23,8 +23,6 @@ const REJECTED: &str = "spool/rejected";
 const REASON: &str = "reason.txt";
 /// So many rejected entries are listed.
 const SHOWN_REJECTED: usize = 100;
-/// The name of a core that its helper did not finish.
-const PARTIAL_CORE: &str = "core.zst.partial";
 /// Said of a capture whose helper was killed.
 const INTERRUPTED: &str = "the capture was interrupted: the helper died before it ended";
 /// A helper has locked its entry and written its record long before it is this old.
@@ -127,12 +125,8 @@ pub(crate) fn complete_interrupted(record: &mut Record, entry: &Path) -> bool {
     if record.capture.state == CaptureState::Complete || record.capture.kept != Kept::None {
         return false;
     }
-    let core = entry.join(layout::CORE);
-    if !core.exists() {
-        // Whole frames of it can be read, the table at its end is not needed for that.
-        let _ = fs::rename(entry.join(PARTIAL_CORE), &core);
-    }
-    let length = fs::symlink_metadata(core).map_or(0, |file| file.len());
+    // A core gets this name when all of it was written; one that was cut is the helper's to mend.
+    let length = fs::symlink_metadata(entry.join(layout::CORE)).map_or(0, |file| file.len());
     if length == 0 {
         return false;
     }

@@ -68,6 +68,9 @@ async fn what_came_while_the_daemon_was_down_is_taken_in() {
     daemon.shutdown().await;
 }
 
+/// A zstd frame (RFC 8878) of eight bytes, stored raw.
+const FRAME: &[u8] = b"\x28\xb5\x2f\xfd\x20\x08\x41\0\0half of ";
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_capture_is_adopted_only_when_its_helper_is_gone() {
     let given = Given::analyzer(
@@ -84,8 +87,15 @@ async fn a_capture_is_adopted_only_when_its_helper_is_gone() {
     for record in [&interrupted, &alive] {
         let entry = given.state("spool/incoming").join(record.id.as_str());
         write_entry(&entry, record);
-        fs::rename(entry.join("core.zst"), entry.join("core.zst.partial")).unwrap();
+        fs::remove_file(entry.join("core.zst")).unwrap();
+        fs::write(entry.join("core.zst.partial"), FRAME).unwrap();
     }
+    // One whose helper died between the core and the last record.
+    let late = Record {
+        id: id(5),
+        ..interrupted.clone()
+    };
+    write_entry(&given.state("spool/incoming").join(late.id.as_str()), &late);
     // One whose helper died before it could write anything, and one that is just being made.
     for (number, age) in [(3, 3600), (4, 0)] {
         let entry = given.state("spool/incoming").join(id(number).as_str());
@@ -105,14 +115,11 @@ async fn a_capture_is_adopted_only_when_its_helper_is_gone() {
         ),
         ("partial", Some("half a core"))
     );
-    assert!(
-        adopted
-            .record
-            .capture
-            .reason
-            .unwrap()
-            .contains("interrupted")
-    );
+    let capture = &adopted.record.capture;
+    assert_eq!((capture.truncated, capture.bytes_kept), (true, 8));
+    let late = concluded(&daemon, &late.id);
+    assert_eq!(late.summary.kept, "partial");
+    assert!(late.record.capture.reason.unwrap().contains("interrupted"));
     let bare = concluded(&daemon, &id(3));
     assert_eq!(bare.summary.signal, "unknown");
     assert!(
