@@ -1,5 +1,6 @@
 //! The analysis on one page: bytes of a core and files of its modules in, a report out.
 
+use crate::cause;
 use crate::dump::source::CoreBytes;
 use crate::dump::{Core, NotACore};
 use crate::group::{self, SignFacts};
@@ -60,7 +61,7 @@ pub fn analyze(
     threads::add_source(&mut threads, source);
     let process = process_facts(&core, &found, facts);
     let witness = Witness::new(&space, &symbols, &process, threads.first(), &stacks);
-    let cause = explain(&witness);
+    let cause = cause::explain(&witness);
     let signature = sign(witness.frames(), &cause, &process);
     let truncated = core.truncated || facts.truncated;
     Ok(Report {
@@ -88,7 +89,7 @@ pub fn without_memory(facts: &Facts) -> Report {
         signal,
         ..facts.process.clone()
     };
-    let cause = cause_of_signal(&process);
+    let cause = cause::of_signal(&process.signal, process.executable.as_deref());
     Report {
         schema: REPORT_SCHEMA,
         core: CoreFacts {
@@ -105,47 +106,12 @@ pub fn without_memory(facts: &Facts) -> Report {
     }
 }
 
-// HOOK: `cause::explain(scene)` takes this place.
-fn explain(scene: &dyn Scene) -> Cause {
-    let function = scene
-        .frames()
-        .iter()
-        .find_map(|frame| frame.function.as_deref());
-    let mut cause = Cause {
-        kind: "unknown".to_owned(),
-        title: scene.signal().name.clone(),
-        confidence: "certain".to_owned(),
-        ..Cause::default()
-    };
-    if let Some(function) = function {
-        cause.title = format!("{} in {function}", cause.title);
-    }
-    cause
-}
-
 fn sign(frames: &[Frame], cause: &Cause, process: &ProcessFacts) -> Signature {
     let facts = SignFacts {
         executable: process.executable.as_deref(),
         signal: &process.signal.name,
     };
     group::sign(frames, cause, &facts)
-}
-
-fn cause_of_signal(process: &ProcessFacts) -> Cause {
-    let executable = process.executable.as_deref();
-    let name = executable
-        .and_then(|path| path.rsplit('/').next())
-        .unwrap_or("the process");
-    Cause {
-        kind: "unknown".to_owned(),
-        title: format!("{} in {name}", process.signal.name),
-        confidence: "certain".to_owned(),
-        evidence: vec![format!(
-            "The process was killed by {}.",
-            process.signal.name
-        )],
-        ..Cause::default()
-    }
 }
 
 fn process_facts(core: &Core, found: &[Found], facts: &Facts) -> ProcessFacts {

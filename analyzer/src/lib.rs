@@ -16,6 +16,7 @@
 pub mod address;
 pub mod analyze;
 pub mod arch;
+pub mod cause;
 pub mod dump;
 pub mod group;
 pub mod image;
@@ -24,6 +25,7 @@ pub mod mapped;
 pub mod modules;
 pub mod offline;
 pub mod report;
+pub mod runtime;
 pub mod scene;
 pub mod signals;
 pub mod space;

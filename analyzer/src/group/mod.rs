@@ -21,4 +21,4 @@ mod signature;
 
 pub use normalize::normalize;
 pub use rules::in_app;
-pub use signature::{MAX_KEPT, SIGNATURE_VERSION, SignFacts, class, sign};
+pub use signature::{MAX_KEPT, SIGNATURE_VERSION, SignFacts, class, place, sign};

@@ -44,6 +44,13 @@ pub fn sign(frames: &[Frame], cause: &Cause, facts: &SignFacts<'_>) -> Signature
     }
 }
 
+/// Where it happened, for a title: the topmost frame that counts. `None` when none does.
+pub fn place(frames: &[Frame]) -> Option<String> {
+    let judged = judge(frames);
+    let first = judged.iter().find(|frame| frame.rule.is_none())?;
+    Some(first.label())
+}
+
 /// The coarse class of a cause kind: what one bug may look like from one run to the next.
 pub fn class(kind: &str) -> &str {
     match kind {
@@ -93,7 +100,7 @@ impl Judged<'_> {
     fn label(&self) -> String {
         match &self.name {
             Some(name) => name.clone(),
-            None => place(self.frame),
+            None => offset_in_module(self.frame),
         }
     }
 
@@ -103,7 +110,7 @@ impl Judged<'_> {
             (Kind::Symbolic, Some(name)) => name.clone(),
             _ => match (&self.frame.build_id, self.frame.offset) {
                 (Some(build), Some(offset)) => format!("{build}+{offset}"),
-                _ => place(self.frame),
+                _ => offset_in_module(self.frame),
             },
         }
     }
@@ -117,7 +124,7 @@ impl Judged<'_> {
     }
 }
 
-fn place(frame: &Frame) -> String {
+fn offset_in_module(frame: &Frame) -> String {
     match (&frame.module, frame.offset) {
         (Some(module), Some(offset)) => format!("{}+{offset}", file_name(module)),
         (Some(module), None) => file_name(module).to_owned(),

@@ -1,0 +1,239 @@
+//! Says why the process died, how sure that is, and what it rests on.
+//!
+//! ```text
+//! signal ─┬─ sent by a process ─────────────► killed-by
+//!         ├─ SIGABRT, or abort()'s last way out ► abort     what the program said
+//!         ├─ SIGSEGV, SIGBUS ────────────────► fault     the instruction and its operand
+//!         └─ SIGILL SIGFPE SIGTRAP SIGSYS …  ► the signal's own meaning
+//! ```
+
+mod abort;
+mod fault;
+mod instruction;
+mod text;
+
+pub(crate) use text::{c_string, is_text, string};
+
+use crate::group;
+use crate::report::{Cause, Frame, Signal};
+use crate::scene::Scene;
+use instruction::Instruction;
+
+/// `SI_USER`: sent by kill(2).
+const SI_USER: i32 = 0;
+/// `SI_KERNEL`: sent by the kernel without an address.
+const SI_KERNEL: i32 = 0x80;
+/// `SI_QUEUE`: sent by sigqueue(3).
+const SI_QUEUE: i32 = -1;
+/// `SI_TKILL`: sent by tgkill(2), which raise(3) and abort(3) use.
+const SI_TKILL: i32 = -6;
+
+/// How sure a conclusion is.
+#[derive(Clone, Copy)]
+enum Confidence {
+    Certain,
+    Likely,
+    Guess,
+}
+
+impl Confidence {
+    fn word(self) -> String {
+        match self {
+            Confidence::Certain => "certain",
+            Confidence::Likely => "likely",
+            Confidence::Guess => "guess",
+        }
+        .to_owned()
+    }
+}
+
+/// Explains a crash whose memory is at hand.
+pub fn explain(scene: &dyn Scene) -> Cause {
+    let instruction = Instruction::at_crash(scene);
+    let mut cause = decide(scene, instruction.as_ref());
+    // For a signal that was sent, the instruction is just where the process happened to be.
+    let by_instruction = scene.signal().code.is_some_and(|code| code > 0);
+    cause.instruction = instruction
+        .filter(|_| by_instruction)
+        .map(|instruction| instruction.text);
+    cause.title = text::one_line(&cause.title);
+    cause
+}
+
+/// What can be said without memory: the signal and where it came from.
+pub fn of_signal(signal: &Signal, executable: Option<&str>) -> Cause {
+    let name = executable.and_then(|path| path.rsplit('/').next());
+    let name = name.unwrap_or("an unknown program");
+    if let Some(cause) = killed_by(signal, name) {
+        return cause;
+    }
+    conclude(
+        "unknown",
+        format!("{} in {name}", signal.name),
+        Confidence::Certain,
+    )
+    .evidence(format!(
+        "The process was killed by {}; there is no memory to say more.",
+        signal.name
+    ))
+}
+
+fn decide(scene: &dyn Scene, instruction: Option<&Instruction>) -> Cause {
+    let signal = scene.signal();
+    if let Some(cause) = abort::explain(scene, instruction) {
+        return cause;
+    }
+    if let Some(cause) = killed_by(signal, &place(scene)) {
+        return cause;
+    }
+    match signal.name.as_str() {
+        "SIGSEGV" | "SIGBUS" => fault::explain(scene, instruction),
+        "SIGILL" => illegal_instruction(scene, instruction),
+        "SIGFPE" => arithmetic(scene),
+        "SIGTRAP" => trap(scene, instruction),
+        "SIGSYS" => conclude(
+            "bad-syscall",
+            format!("forbidden system call in {}", place(scene)),
+            Confidence::Certain,
+        )
+        .evidence("SIGSYS: a seccomp filter refused a system call."),
+        "SIGQUIT" => conclude(
+            "quit",
+            format!("SIGQUIT in {}", place(scene)),
+            Confidence::Certain,
+        ),
+        _ => conclude(
+            "unknown",
+            format!("{} in {}", signal.name, place(scene)),
+            Confidence::Certain,
+        ),
+    }
+}
+
+/// A signal that a process sent, rather than the kernel for what the program did.
+fn killed_by(signal: &Signal, place: &str) -> Option<Cause> {
+    let sent = matches!(signal.code, Some(SI_USER | SI_QUEUE | SI_TKILL));
+    let sender = signal.sender_pid.filter(|_| sent)?;
+    let kind = if signal.name == "SIGQUIT" {
+        "quit"
+    } else {
+        "killed-by"
+    };
+    let title = format!("{} sent by process {sender} while in {place}", signal.name);
+    let uid = signal
+        .sender_uid
+        .map(|uid| format!(" of user {uid}"))
+        .unwrap_or_default();
+    Some(conclude(kind, title, Confidence::Certain).evidence(format!(
+        "{}: process {sender}{uid} sent the signal (the number is as the dead process saw it; 0 is a process outside its namespace).",
+        signal.code_name.as_deref().unwrap_or("the signal's code")
+    )))
+}
+
+fn illegal_instruction(scene: &dyn Scene, instruction: Option<&Instruction>) -> Cause {
+    let place = place(scene);
+    match instruction {
+        Some(instruction) if instruction.is_trap() => conclude(
+            "compiler-trap",
+            format!("trap placed by the compiler in {place}"),
+            Confidence::Certain,
+        )
+        .evidence(format!(
+            "`{}` is what compilers emit where the program must not get to.",
+            instruction.text
+        )),
+        Some(instruction) => conclude(
+            "illegal-instruction",
+            format!("illegal instruction in {place}"),
+            Confidence::Certain,
+        )
+        .evidence(format!(
+            "The bytes at the program counter are {}.",
+            instruction.bytes()
+        )),
+        None => conclude(
+            "illegal-instruction",
+            format!("illegal instruction in {place}"),
+            Confidence::Likely,
+        ),
+    }
+}
+
+fn arithmetic(scene: &dyn Scene) -> Cause {
+    /// `FPE_INTDIV`, include/uapi/asm-generic/siginfo.h.
+    const FPE_INTDIV: i32 = 1;
+    let place = place(scene);
+    if scene.signal().code == Some(FPE_INTDIV) {
+        conclude(
+            "division-by-zero",
+            format!("division by zero in {place}"),
+            Confidence::Certain,
+        )
+        .evidence("FPE_INTDIV: an integer was divided by zero, or the quotient does not fit.")
+    } else {
+        conclude(
+            "unknown",
+            format!("arithmetic error in {place}"),
+            Confidence::Certain,
+        )
+    }
+}
+
+fn trap(scene: &dyn Scene, instruction: Option<&Instruction>) -> Cause {
+    let place = place(scene);
+    // After `int3` the program counter is behind it, where any instruction may stand.
+    let before = scene.register("rip").and_then(|pc| pc.checked_sub(1));
+    let mut byte = [0];
+    let int3 = before.is_some_and(|at| scene.read(at, &mut byte)) && byte == [0xcc];
+    let (kind, what) = if int3 {
+        ("compiler-trap", "breakpoint instruction")
+    } else {
+        ("breakpoint", "trap")
+    };
+    let cause = conclude(kind, format!("{what} in {place}"), Confidence::Likely);
+    match instruction {
+        Some(instruction) if !int3 => {
+            cause.evidence(format!("The next instruction is `{}`.", instruction.text))
+        }
+        _ => cause,
+    }
+}
+
+/// Where in the program it happened: the topmost frame that is the program's own.
+fn place(scene: &dyn Scene) -> String {
+    group::place(scene.frames()).unwrap_or_else(|| {
+        let name = scene.executable().and_then(|path| path.rsplit('/').next());
+        name.unwrap_or("an unknown place").to_owned()
+    })
+}
+
+/// The first physical frame: the one the registers belong to.
+fn top(scene: &dyn Scene) -> Option<&Frame> {
+    scene.frames().iter().find(|frame| !frame.inline)
+}
+
+fn conclude(kind: &str, title: String, confidence: Confidence) -> Cause {
+    Cause {
+        kind: kind.to_owned(),
+        title,
+        confidence: confidence.word(),
+        ..Cause::default()
+    }
+}
+
+impl Cause {
+    fn evidence(mut self, sentence: impl AsRef<str>) -> Self {
+        self.evidence.push(text::one_line(sentence.as_ref()));
+        self
+    }
+
+    fn message(mut self, message: Option<String>) -> Self {
+        self.message = message;
+        self
+    }
+
+    fn access(mut self, access: &str) -> Self {
+        self.access = Some(access.to_owned());
+        self
+    }
+}
