@@ -8,6 +8,7 @@ pub mod client;
 pub mod guard;
 pub mod problem;
 pub mod serve;
+pub mod ui;
 
 use aground_daemon::Daemon;
 use axum::Router;
@@ -60,6 +61,7 @@ pub fn router(app: App) -> Router {
         .route("/api/v1/groups/{ref}", get(groups::show))
         .route("/api/v1/groups/{ref}/dumps", get(groups::dumps))
         .route("/api/v1/groups/{ref}/explain", get(groups::explain))
+        .merge(ui::routes())
         .fallback(health::no_such_page)
         .method_not_allowed_fallback(health::no_such_method)
         .layer(from_fn(guard::refuse_cross_site_changes))

@@ -1,0 +1,28 @@
+//! The pages: rendered on the server, readable without scripts, nothing loaded from elsewhere.
+//!
+//! [`pages`] has a file per page: handler, and the data its template shows. [`view`] turns what
+//! the store hands out into words. Templates lie in `templates/`; whatever they show passes
+//! through [`view::text::Visible`], because nearly every string here was chosen by a container.
+
+pub mod assets;
+pub mod pages;
+pub mod view;
+
+use crate::App;
+use axum::Router;
+use axum::routing::{any, get, post};
+
+/// Every page.
+pub fn routes() -> Router<App> {
+    use pages::{dump, dumps, error, group, groups, status};
+    Router::new()
+        .route("/", get(groups::page))
+        .route("/groups/{ref}", get(group::page))
+        .route("/dumps", get(dumps::page))
+        .route("/dumps/{ref}", get(dump::page))
+        .route("/dumps/{ref}/analyze", post(dump::analyze))
+        .route("/dumps/{ref}/remove", post(dump::remove))
+        .route("/status", get(status::page))
+        .route("/static/{name}", get(assets::serve))
+        .route("/{*path}", any(error::no_such_page))
+}

@@ -1,0 +1,281 @@
+//! `/dumps/{ref}`: one crash whole, its cause first.
+
+use super::error::Trouble;
+use super::{Shell, blocking, html};
+use crate::App;
+use crate::ui::view::crash::Row;
+use crate::ui::view::facts::{self, Fact};
+use crate::ui::view::modules::{ModuleRow, modules};
+use crate::ui::view::stack::{self, SourcePlace, Stack};
+use crate::ui::view::text::{self, Brief};
+use crate::ui::view::{bytes, time};
+use aground_analyzer::report::{Report, Thread};
+use aground_store::Store;
+use aground_store::types::{Dump, DumpStatus};
+use askama::Template;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Redirect, Response};
+
+/// The most of a page's lists that is shown.
+const MOST: usize = 1000;
+
+/// Why it died, as far as analysis knows.
+#[derive(Clone, Debug)]
+struct Verdict {
+    message: Option<Brief>,
+    instruction: Option<String>,
+    confidence: &'static str,
+    confidence_word: &'static str,
+    evidence: Vec<String>,
+    place: Option<Place>,
+}
+
+/// Where in the application it died.
+#[derive(Clone, Debug)]
+struct Place {
+    function: Brief,
+    source: Option<SourcePlace>,
+}
+
+/// Stacks of a managed language.
+#[derive(Clone, Debug)]
+struct Managed {
+    language: String,
+    stacks: Vec<Stack>,
+    left_out: usize,
+}
+
+/// The page.
+#[derive(Template)]
+#[template(path = "dump.html")]
+pub struct DumpPage {
+    shell: Shell,
+    row: Row,
+    group: Option<String>,
+    verdict: Option<Verdict>,
+    signal_code: Option<String>,
+    address: Option<String>,
+    sender: Option<String>,
+    waiting: bool,
+    failure: Option<Brief>,
+    warnings: Vec<String>,
+    crashed: Option<Stack>,
+    others: Vec<Stack>,
+    other_threads: usize,
+    stacks_left_out: usize,
+    managed: Vec<Managed>,
+    registers: Vec<(String, String)>,
+    container: Option<Vec<Fact>>,
+    labels: Vec<(String, Brief)>,
+    process: Vec<Fact>,
+    capture: Vec<Fact>,
+    limits: Vec<(String, String, String)>,
+    open_files: Vec<(i32, String)>,
+    environment: Vec<(String, String)>,
+    cgroup: Vec<String>,
+    modules: Vec<ModuleRow>,
+    modules_left_out: usize,
+    log: Option<Vec<String>>,
+    has_core: bool,
+    core_size: String,
+    stored_size: String,
+    has_report: bool,
+    arch: String,
+}
+
+impl DumpPage {
+    /// The page of a dump, seen from `now_ms`.
+    pub fn new(dump: &Dump, now_ms: i64) -> Self {
+        let (summary, record) = (&dump.summary, &dump.record);
+        let report = dump.report.as_ref();
+        let threads = report
+            .map(|report| report.threads.as_slice())
+            .unwrap_or_default();
+        let crashed = threads.iter().find(|thread| thread.crashed);
+        let (others, stacks_left_out) =
+            stack::fold(threads.iter().filter(|thread| !thread.crashed));
+        let mut modules = modules(dump);
+        let modules_left_out = modules.len().saturating_sub(MOST);
+        modules.truncate(MOST);
+        let waiting = matches!(summary.status, DumpStatus::Pending | DumpStatus::Analyzing);
+        let failed = summary.status == DumpStatus::Failed;
+        let failure = summary
+            .analysis_error
+            .as_deref()
+            .unwrap_or("no reason is known");
+        let signal = report.map(|report| &report.process.signal);
+        Self {
+            shell: Shell::new("dumps"),
+            row: Row::new(summary, now_ms),
+            group: summary.group.clone(),
+            verdict: report.map(|report| verdict(report, crashed)),
+            signal_code: signal.and_then(|signal| signal.code_name.clone()),
+            address: signal.and_then(|signal| Some(signal.address?.to_string())),
+            sender: signal.and_then(|signal| Some(signal.sender_pid?.to_string())),
+            waiting,
+            failure: failed.then(|| Brief::new(failure, 1000)),
+            warnings: warnings(dump),
+            crashed: crashed.map(Stack::new),
+            other_threads: threads.len().saturating_sub(usize::from(crashed.is_some())),
+            others,
+            stacks_left_out,
+            managed: report.map(managed).unwrap_or_default(),
+            registers: crashed.map(stack::registers).unwrap_or_default(),
+            container: record.container.as_ref().map(facts::container),
+            labels: labels(dump),
+            process: facts::process(record, &record.process.args),
+            capture: facts::capture(record),
+            limits: limits(dump),
+            open_files: open_files(dump),
+            environment: environment(dump),
+            cgroup: record.process.cgroup.iter().take(MOST).cloned().collect(),
+            modules,
+            modules_left_out,
+            log: dump.log_tail.as_deref().map(text::lines),
+            has_core: summary.kept != "none",
+            core_size: bytes::size(summary.core_bytes),
+            stored_size: bytes::size(record.capture.bytes_stored),
+            has_report: report.is_some(),
+            arch: record.host.arch.clone(),
+        }
+    }
+}
+
+fn verdict(report: &Report, crashed: Option<&Thread>) -> Verdict {
+    let cause = &report.cause;
+    let (confidence_word, confidence) = match cause.confidence.as_str() {
+        "certain" => ("certain", "Certain"),
+        "likely" => ("likely", "Likely"),
+        _ => ("guess", "A guess"),
+    };
+    let frame = crashed.and_then(|thread| thread.frames.iter().find(|frame| frame.in_app));
+    Verdict {
+        message: cause.message.as_deref().map(|text| Brief::new(text, 2000)),
+        instruction: cause
+            .instruction
+            .as_deref()
+            .map(|text| text::clip(text, 200)),
+        confidence,
+        confidence_word,
+        evidence: cause
+            .evidence
+            .iter()
+            .map(|text| text::clip(text, 600))
+            .collect(),
+        place: frame.map(|frame| Place {
+            function: stack::function(frame),
+            source: stack::source_place(frame),
+        }),
+    }
+}
+
+fn warnings(dump: &Dump) -> Vec<String> {
+    let mut warnings = facts::warnings(&dump.record.capture);
+    let report = dump.report.iter().flat_map(|report| &report.warnings);
+    let all = report.chain(&dump.record.problems).take(50);
+    warnings.extend(all.map(|text| text::clip(text, 600)));
+    warnings
+}
+
+fn managed(report: &Report) -> Vec<Managed> {
+    let one = |runtime: &aground_analyzer::report::Runtime| {
+        let (stacks, left_out) = stack::fold(runtime.threads.iter());
+        let version = runtime.version.as_deref().unwrap_or_default();
+        let language = text::clip(format!("{} {version}", runtime.language).trim(), 60);
+        Managed {
+            language,
+            stacks,
+            left_out,
+        }
+    };
+    report.runtimes.iter().map(one).collect()
+}
+
+fn labels(dump: &Dump) -> Vec<(String, Brief)> {
+    let labels = dump
+        .record
+        .container
+        .iter()
+        .flat_map(|container| &container.labels);
+    labels
+        .take(MOST)
+        .map(|(key, value)| (text::clip(key, 200), Brief::new(value, 300)))
+        .collect()
+}
+
+fn limits(dump: &Dump) -> Vec<(String, String, String)> {
+    let show = |limit: &aground_helper::record::Limit| {
+        (limit.name.clone(), limit.soft.clone(), limit.hard.clone())
+    };
+    dump.record
+        .process
+        .limits
+        .iter()
+        .take(MOST)
+        .map(show)
+        .collect()
+}
+
+fn open_files(dump: &Dump) -> Vec<(i32, String)> {
+    let show = |(number, target): &(i32, String)| (*number, text::clip(target, 600));
+    dump.record
+        .process
+        .open_files
+        .iter()
+        .take(MOST)
+        .map(show)
+        .collect()
+}
+
+fn environment(dump: &Dump) -> Vec<(String, String)> {
+    let show = |entry: &String| {
+        let (name, value) = entry.split_once('=').unwrap_or((entry, ""));
+        (text::clip(name, 300), text::clip(value, 2000))
+    };
+    dump.record
+        .process
+        .environment
+        .iter()
+        .take(MOST)
+        .map(show)
+        .collect()
+}
+
+/// `GET /dumps/{ref}`.
+pub async fn page(
+    State(app): State<App>,
+    Path(reference): Path<String>,
+) -> Result<Response, Trouble> {
+    let read = move |store: &Store| {
+        let id = store.resolve_dump(&reference)?;
+        store.dump(&id).map_err(Trouble::from)
+    };
+    let dump = blocking(&app, read).await?;
+    Ok(html(&DumpPage::new(&dump, time::now_ms())))
+}
+
+/// `POST /dumps/{ref}/analyze`: analyses again, back to the page.
+pub async fn analyze(
+    State(app): State<App>,
+    Path(reference): Path<String>,
+) -> Result<Response, Trouble> {
+    let id = blocking(&app, move |store| store.resolve_dump(&reference)).await?;
+    let (daemon, queued) = (app.daemon.clone(), id.clone());
+    tokio::task::spawn_blocking(move || daemon.reanalyze(&queued))
+        .await
+        .map_err(|error| Trouble::internal(&error))??;
+    Ok(Redirect::to(&format!("/dumps/{id}")).into_response())
+}
+
+/// `POST /dumps/{ref}/remove`: removes the dump, back to the list.
+pub async fn remove(
+    State(app): State<App>,
+    Path(reference): Path<String>,
+) -> Result<Response, Trouble> {
+    let id = blocking(&app, move |store| store.resolve_dump(&reference)).await?;
+    let daemon = app.daemon.clone();
+    tokio::task::spawn_blocking(move || daemon.remove_dump(&id))
+        .await
+        .map_err(|error| Trouble::internal(&error))??;
+    Ok(Redirect::to("/dumps").into_response())
+}

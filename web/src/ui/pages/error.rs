@@ -1,0 +1,168 @@
+//! What went wrong, as a page in the look of the others.
+
+use super::Shell;
+use crate::problem::Problem;
+use aground_store::{QueryError, ResolveError, StoreError};
+use askama::Template;
+use axum::http::header::{ACCEPT, HeaderMap};
+use axum::http::{StatusCode, Uri};
+use axum::response::{Html, IntoResponse, Response};
+use std::error::Error;
+
+/// Why a page cannot be shown.
+#[derive(Clone, Debug)]
+pub struct Trouble(Box<Details>);
+
+#[derive(Clone, Debug)]
+struct Details {
+    status: StatusCode,
+    title: String,
+    detail: String,
+    hint: &'static str,
+    /// Full ids a reference may mean, and the path they are below.
+    candidates: Vec<String>,
+    below: &'static str,
+    query: Option<WrongQuery>,
+}
+
+/// A query and the place where it is wrong.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct WrongQuery {
+    before: String,
+    wrong: String,
+}
+
+impl WrongQuery {
+    fn new(text: &str, offset: usize) -> Self {
+        let at = text.floor_char_boundary(offset);
+        let (before, wrong) = text.split_at(at);
+        Self {
+            before: before.to_owned(),
+            wrong: wrong.to_owned(),
+        }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "error.html")]
+struct ErrorPage {
+    shell: Shell,
+    trouble: Details,
+}
+
+impl Trouble {
+    fn new(status: StatusCode, title: &str, detail: String, hint: &'static str) -> Self {
+        Self(Box::new(Details {
+            status,
+            title: title.to_owned(),
+            detail,
+            hint,
+            candidates: Vec::new(),
+            below: "/dumps/",
+            query: None,
+        }))
+    }
+
+    /// The service failed: the log knows why, the page does not.
+    pub fn internal(error: &(dyn Error + 'static)) -> Self {
+        tracing::error!(error = crate::problem::chain(error), "a page failed");
+        let detail = "The service failed to answer. Its log says why.".to_owned();
+        let hint = "Reload in a moment; if it stays, look at the status page and the log.";
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "Something broke here",
+            detail,
+            hint,
+        )
+    }
+
+    /// A query that cannot be read.
+    pub fn bad_query(text: &str, error: &QueryError) -> Self {
+        let title = "This search cannot be read";
+        let hint = "The part marked above is where reading stopped.";
+        let mut trouble = Self::new(StatusCode::BAD_REQUEST, title, error.message.clone(), hint);
+        trouble.0.query = Some(WrongQuery::new(text, error.offset));
+        trouble
+    }
+
+    /// The same, with references of groups.
+    #[must_use]
+    pub fn of_group(mut self) -> Self {
+        self.0.below = "/groups/";
+        self
+    }
+
+    fn not_found(detail: String) -> Self {
+        let hint = "It may have been removed, or the link was cut.";
+        Self::new(StatusCode::NOT_FOUND, "Nothing here", detail, hint)
+    }
+
+    /// The page itself.
+    pub fn page(&self) -> Result<String, askama::Error> {
+        let query = self.0.query.as_ref();
+        let text = query
+            .map(|q| format!("{}{}", q.before, q.wrong))
+            .unwrap_or_default();
+        let shell = Shell::searching("", &text);
+        let trouble = Details::clone(&self.0);
+        ErrorPage { shell, trouble }.render()
+    }
+}
+
+impl IntoResponse for Trouble {
+    fn into_response(self) -> Response {
+        match self.page() {
+            Ok(page) => (self.0.status, Html(page)).into_response(),
+            Err(_) => (self.0.status, self.0.detail).into_response(),
+        }
+    }
+}
+
+impl From<StoreError> for Trouble {
+    fn from(error: StoreError) -> Self {
+        match &error {
+            StoreError::NotFound(what) => Self::not_found(format!("There is no such {what}.")),
+            StoreError::BadCursor => {
+                let hint = "Start again from the first page of the list.";
+                let detail = "The page this link points at does not exist.".to_owned();
+                Self::new(StatusCode::BAD_REQUEST, "No such page", detail, hint)
+            }
+            _ => Self::internal(&error),
+        }
+    }
+}
+
+impl From<ResolveError> for Trouble {
+    fn from(error: ResolveError) -> Self {
+        match error {
+            ResolveError::NotFound { what, reference } => Self::not_found(format!(
+                "No {what} has an id that starts with “{}”.",
+                crate::ui::view::text::clip(&reference, 100)
+            )),
+            ResolveError::Ambiguous {
+                reference,
+                candidates,
+            } => {
+                let detail = format!("More than one id starts with “{reference}”.");
+                let hint = "Choose one, or type more of the id.";
+                let title = "Which one?";
+                let mut trouble = Self::new(StatusCode::CONFLICT, title, detail, hint);
+                trouble.0.candidates = candidates;
+                trouble
+            }
+            ResolveError::Store(error) => error.into(),
+        }
+    }
+}
+
+/// No route has this path: a page for people, a problem for programs and below `/api/`.
+pub async fn no_such_page(headers: HeaderMap, uri: Uri) -> Response {
+    let path = uri.path();
+    let accepts = headers.get(ACCEPT).and_then(|value| value.to_str().ok());
+    let detail = format!("there is nothing at {path}");
+    if path.starts_with("/api/") || !accepts.is_some_and(|types| types.contains("text/html")) {
+        return Problem::not_found(detail).into_response();
+    }
+    let shown = crate::ui::view::text::clip(path, 200);
+    Trouble::not_found(format!("There is nothing at {shown}.")).into_response()
+}

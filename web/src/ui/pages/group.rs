@@ -1,0 +1,169 @@
+//! `/groups/{ref}`: one cause, where and when it strikes, and why its crashes are one group.
+
+use super::dumps::ListRequest;
+use super::error::Trouble;
+use super::groups::{GroupRow, WINDOWS, Window};
+use super::{Shell, blocking, html};
+use crate::App;
+use crate::ui::view::crash::{Row, rows};
+use crate::ui::view::svg::{Bars, Share, shares};
+use crate::ui::view::text::{self, Brief, LINE};
+use crate::ui::view::time;
+use aground_analyzer::report::Signature;
+use aground_store::types::{Dump, DumpSummary, GroupSummary, Page};
+use aground_store::{Query, QueryError, Store};
+use askama::Template;
+use axum::extract::{Path, Query as Parameters, State};
+use axum::response::Response;
+
+/// One frame of the signature.
+#[derive(Clone, Debug)]
+pub struct SignatureRow {
+    /// Normalized function.
+    pub function: Brief,
+    /// Whether it counts.
+    pub kept: bool,
+    /// The rule that dropped it.
+    pub rule: Option<String>,
+}
+
+/// Why crashes are in this group.
+#[derive(Clone, Debug)]
+pub struct Explanation {
+    /// The frames.
+    pub frames: Vec<SignatureRow>,
+    /// What kind of signature.
+    pub kind: &'static str,
+    /// Version of the rules.
+    pub version: u32,
+    /// SHA-256.
+    pub hash: String,
+}
+
+impl Explanation {
+    fn new(signature: &Signature) -> Self {
+        let row = |frame: &aground_analyzer::report::SignatureFrame| SignatureRow {
+            function: Brief::new(&frame.function, LINE),
+            kept: frame.kept,
+            rule: frame.rule.as_deref().map(|rule| text::clip(rule, 200)),
+        };
+        let kind = match signature.kind.as_str() {
+            "symbolic" => "the same functions were on the crashed thread's stack",
+            "offsets" => "the same places in the same builds were on the stack (no symbols)",
+            _ => "executable and signal are the same (no usable stack)",
+        };
+        Self {
+            frames: signature.frames.iter().map(row).collect(),
+            kind,
+            version: signature.version,
+            hash: text::clip(&signature.hash, 64),
+        }
+    }
+}
+
+/// The page.
+#[derive(Template)]
+#[template(path = "group.html")]
+pub struct GroupPage {
+    shell: Shell,
+    row: GroupRow,
+    bars: Bars,
+    window: Window,
+    windows: [Window; 3],
+    images: Vec<Share>,
+    containers: Vec<Share>,
+    hosts: Vec<Share>,
+    executables: Vec<Share>,
+    latest: String,
+    message: Option<Brief>,
+    explanation: Option<Explanation>,
+    dumps: Vec<Row>,
+    first: Option<String>,
+    next: Option<String>,
+}
+
+/// What the page is made of.
+pub struct Contents {
+    /// The group, its histogram finer than in lists.
+    pub group: GroupSummary,
+    /// Its newest dump, if it is still there.
+    pub latest: Option<Dump>,
+    /// A page of its dumps.
+    pub dumps: Page<DumpSummary>,
+}
+
+impl GroupPage {
+    /// The page of a group.
+    pub fn new(request: &ListRequest, contents: &Contents, now_ms: i64) -> Self {
+        let Contents {
+            group,
+            latest,
+            dumps,
+        } = contents;
+        let window = Window::named(&request.window);
+        let report = latest.as_ref().and_then(|dump| dump.report.as_ref());
+        let message = report.and_then(|report| report.cause.message.as_deref());
+        Self {
+            shell: Shell::new("groups"),
+            row: GroupRow::new(group, window, now_ms),
+            bars: window.bars(&group.histogram),
+            window,
+            windows: WINDOWS,
+            images: shares("image", &group.images),
+            containers: shares("container", &group.containers),
+            hosts: shares("host", &group.hosts),
+            executables: shares("exe", &group.executables),
+            latest: group.latest.as_str().to_owned(),
+            message: message.map(|message| Brief::new(message, 600)),
+            explanation: report.map(|report| Explanation::new(&report.signature)),
+            dumps: rows(&dumps.items, now_ms),
+            first: Some(request.link("")).filter(|_| !request.cursor.is_empty()),
+            next: dumps
+                .next_cursor
+                .as_deref()
+                .map(|cursor| request.link(cursor)),
+        }
+    }
+
+    fn wheres(&self) -> [(&'static str, &[Share]); 4] {
+        [
+            ("Images", &self.images),
+            ("Containers", &self.containers),
+            ("Hosts", &self.hosts),
+            ("Executables", &self.executables),
+        ]
+    }
+}
+
+/// `GET /groups/{ref}?window=&cursor=`.
+pub async fn page(
+    State(app): State<App>,
+    Path(reference): Path<String>,
+    Parameters(request): Parameters<ListRequest>,
+) -> Result<Response, Trouble> {
+    let now_ms = time::now_ms();
+    let asked = request.clone();
+    let read = move |store: &Store| contents(store, &reference, &asked, now_ms);
+    let contents = blocking(&app, read).await.map_err(Trouble::of_group)?;
+    Ok(html(&GroupPage::new(&request, &contents, now_ms)))
+}
+
+fn contents(
+    store: &Store,
+    reference: &str,
+    request: &ListRequest,
+    now_ms: i64,
+) -> Result<Contents, Trouble> {
+    let id = store.resolve_group(reference)?;
+    let window = Window::named(&request.window);
+    let group = store.group(&id, window.histogram(now_ms, 2))?;
+    let failed = |error: QueryError| Trouble::internal(&error);
+    let query = Query::default()
+        .with_filter(&format!("group={id}"))
+        .map_err(failed)?;
+    Ok(Contents {
+        latest: store.dump(&group.latest).ok(),
+        dumps: store.dumps(&query, &request.page())?,
+        group,
+    })
+}

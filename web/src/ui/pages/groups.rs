@@ -1,0 +1,259 @@
+//! `/`: what crashes, most recent first, and whether crashes are caught at all.
+
+use super::dumps::ListRequest;
+use super::error::Trouble;
+use super::{Shell, html};
+use crate::App;
+use crate::ui::view::bytes;
+use crate::ui::view::kind::Kind;
+use crate::ui::view::svg::Bars;
+use crate::ui::view::text::{self, Brief, LINE};
+use crate::ui::view::time::{self, Moment};
+use aground_daemon::DaemonStatus;
+use aground_store::StoreError;
+use aground_store::store::Histogram;
+use aground_store::types::{Count, GroupSummary, Page};
+use askama::Template;
+use axum::extract::{Query as Parameters, State};
+use axum::response::Response;
+
+const HOUR_MS: i64 = 60 * 60 * 1000;
+
+/// A window of time that pictures can show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// Word of the address: `24h`.
+    pub word: &'static str,
+    /// For people: `24 hours`.
+    pub label: &'static str,
+    length_ms: i64,
+    buckets: usize,
+}
+
+/// All windows; the first is the default.
+pub const WINDOWS: [Window; 3] = [
+    Window {
+        word: "24h",
+        label: "24 hours",
+        length_ms: 24 * HOUR_MS,
+        buckets: 24,
+    },
+    Window {
+        word: "7d",
+        label: "7 days",
+        length_ms: 7 * 24 * HOUR_MS,
+        buckets: 28,
+    },
+    Window {
+        word: "30d",
+        label: "30 days",
+        length_ms: 30 * 24 * HOUR_MS,
+        buckets: 30,
+    },
+];
+
+impl Window {
+    /// The window a word names, else the default.
+    pub fn named(word: &str) -> Self {
+        let [default, ..] = WINDOWS;
+        WINDOWS
+            .into_iter()
+            .find(|window| window.word == word)
+            .unwrap_or(default)
+    }
+
+    /// What to ask the store, with so many times the usual buckets.
+    pub fn histogram(self, now_ms: i64, finer: usize) -> Histogram {
+        Histogram {
+            now_ms,
+            window_ms: self.length_ms,
+            buckets: self.buckets * finer,
+        }
+    }
+
+    /// Counts drawn.
+    pub fn bars(self, counts: &[u64]) -> Bars {
+        Bars::new(counts, self.length_ms, self.label)
+    }
+}
+
+/// One group as a row.
+#[derive(Clone, Debug)]
+pub struct GroupRow {
+    /// Its id.
+    pub id: String,
+    /// Signature.
+    pub title: Brief,
+    /// Cause in one line.
+    pub cause: Brief,
+    /// Kind of the cause.
+    pub kind: Kind,
+    /// Signal name.
+    pub signal: String,
+    /// Number of crashes.
+    pub count: String,
+    /// First crash.
+    pub first: Moment,
+    /// Newest crash.
+    pub last: Moment,
+    /// Crashes over time.
+    pub bars: Bars,
+    /// Images.
+    pub images: Names,
+    /// Containers.
+    pub containers: Names,
+}
+
+/// The most frequent value and how many others there are.
+#[derive(Clone, Debug)]
+pub struct Names {
+    /// The most frequent.
+    pub first: Option<Brief>,
+    /// How many more.
+    pub others: usize,
+}
+
+impl Names {
+    fn new(counts: &[Count]) -> Self {
+        Self {
+            first: counts.first().map(|count| Brief::new(&count.value, 60)),
+            others: counts.len().saturating_sub(1),
+        }
+    }
+}
+
+impl GroupRow {
+    /// The row, seen from `now_ms`.
+    pub fn new(group: &GroupSummary, window: Window, now_ms: i64) -> Self {
+        Self {
+            id: group.id.clone(),
+            title: Brief::new(&group.title, LINE),
+            cause: Brief::new(&group.cause_title, LINE),
+            kind: Kind::new(&group.cause),
+            signal: group.signal.clone(),
+            count: text::grouped(group.count),
+            first: Moment::new(group.first_seen_ms, now_ms),
+            last: Moment::new(group.last_seen_ms, now_ms),
+            bars: window.bars(&group.histogram),
+            images: Names::new(&group.images),
+            containers: Names::new(&group.containers),
+        }
+    }
+}
+
+/// What the head of the page sums up.
+#[derive(Clone, Debug)]
+pub struct Summary {
+    /// Crashes over time.
+    pub bars: Bars,
+    /// Crashes in the window.
+    pub crashes: String,
+    /// Groups in all.
+    pub groups: String,
+    /// Dumps waiting for analysis.
+    pub pending: u64,
+    /// Dumps whose analysis failed.
+    pub failed: u64,
+    /// Size of everything kept.
+    pub stored: String,
+    /// Space left.
+    pub free: String,
+    /// Whether the kernel hands crashes to us.
+    pub installed: bool,
+    /// What it does instead.
+    pub core_pattern: String,
+}
+
+impl Summary {
+    /// Of the daemon's status and the counts over time.
+    pub fn new(status: &DaemonStatus, window: Window, counts: &[u64]) -> Self {
+        let bars = window.bars(counts);
+        let store = &status.store;
+        let stored = store
+            .core_bytes
+            .saturating_add(store.module_bytes)
+            .saturating_add(store.database_bytes);
+        Self {
+            crashes: text::grouped(bars.total),
+            bars,
+            groups: text::grouped(store.groups),
+            pending: store.pending,
+            failed: store.failed,
+            stored: bytes::size(stored),
+            free: bytes::size(store.free_bytes),
+            installed: status.installed,
+            core_pattern: text::clip(&status.core_pattern, 200),
+        }
+    }
+}
+
+/// The page.
+#[derive(Template)]
+#[template(path = "groups.html")]
+pub struct GroupsPage {
+    shell: Shell,
+    summary: Summary,
+    window: Window,
+    windows: [Window; 3],
+    rows: Vec<GroupRow>,
+    searched: bool,
+    search: String,
+    nothing_yet: bool,
+    first: Option<String>,
+    next: Option<String>,
+}
+
+impl GroupsPage {
+    /// The page of a list.
+    pub fn new(
+        request: &ListRequest,
+        status: &DaemonStatus,
+        counts: &[u64],
+        page: &Page<GroupSummary>,
+        now_ms: i64,
+    ) -> Self {
+        let window = Window::named(&request.window);
+        let row = |group| GroupRow::new(group, window, now_ms);
+        Self {
+            shell: Shell::searching("groups", &request.query),
+            summary: Summary::new(status, window, counts),
+            window,
+            windows: WINDOWS,
+            rows: page.items.iter().map(row).collect(),
+            searched: !request.query.trim().is_empty(),
+            search: text::url(&request.query),
+            nothing_yet: status.store.dumps == 0,
+            first: Some(request.link("")).filter(|_| !request.cursor.is_empty()),
+            next: page
+                .next_cursor
+                .as_deref()
+                .map(|cursor| request.link(cursor)),
+        }
+    }
+}
+
+/// `GET /?query=&window=&cursor=`.
+pub async fn page(
+    State(app): State<App>,
+    Parameters(request): Parameters<ListRequest>,
+) -> Result<Response, Trouble> {
+    let query = request.parse()?;
+    let (window, wanted) = (Window::named(&request.window), request.page());
+    let now_ms = time::now_ms();
+    let daemon = app.daemon.clone();
+    let read = move || {
+        let counts = daemon
+            .store()
+            .histogram(&query, window.histogram(now_ms, 2))?;
+        let page = daemon
+            .store()
+            .groups(&query, &wanted, window.histogram(now_ms, 1))?;
+        Ok::<_, StoreError>((daemon.status(), counts, page))
+    };
+    let (status, counts, page) = tokio::task::spawn_blocking(read)
+        .await
+        .map_err(|error| Trouble::internal(&error))??;
+    Ok(html(&GroupsPage::new(
+        &request, &status, &counts, &page, now_ms,
+    )))
+}

@@ -1,0 +1,81 @@
+//! A file per page: its handler, and the data its template shows.
+
+pub mod dump;
+pub mod dumps;
+pub mod error;
+pub mod group;
+pub mod groups;
+pub mod status;
+
+use super::assets;
+use crate::App;
+use aground_store::Store;
+use askama::Template;
+use axum::response::{Html, IntoResponse, Response};
+use error::Trouble;
+
+/// What surrounds every page.
+#[derive(Clone, Debug, Default)]
+pub struct Shell {
+    /// The part of the site: `groups`, `dumps`, `status` or nothing.
+    pub part: &'static str,
+    /// Text of the search box.
+    pub query: String,
+}
+
+impl Shell {
+    /// Around a page of a part.
+    pub fn new(part: &'static str) -> Self {
+        Self::searching(part, "")
+    }
+
+    /// The same with a query in the search box.
+    pub fn searching(part: &'static str, query: &str) -> Self {
+        Self {
+            part,
+            query: query.to_owned(),
+        }
+    }
+
+    /// Where the search box leads.
+    pub fn search_action(&self) -> &'static str {
+        if self.part == "dumps" { "/dumps" } else { "/" }
+    }
+
+    /// File name of the style sheet.
+    pub fn style(&self) -> &'static str {
+        assets::style()
+    }
+
+    /// File name of the icon.
+    pub fn icon(&self) -> &'static str {
+        assets::icon()
+    }
+
+    /// File name of the keyboard script.
+    pub fn keys(&self) -> &'static str {
+        assets::keys()
+    }
+}
+
+/// A page as an answer.
+pub fn html(page: &impl Template) -> Response {
+    match page.render() {
+        Ok(text) => Html(text).into_response(),
+        Err(error) => Trouble::internal(&error).into_response(),
+    }
+}
+
+/// Runs a call that blocks on disk where it does not hold up other requests.
+pub async fn blocking<T, E, F>(app: &App, call: F) -> Result<T, Trouble>
+where
+    T: Send + 'static,
+    E: Into<Trouble> + Send + 'static,
+    F: FnOnce(&Store) -> Result<T, E> + Send + 'static,
+{
+    let daemon = app.daemon.clone();
+    tokio::task::spawn_blocking(move || call(daemon.store()))
+        .await
+        .map_err(|error| Trouble::internal(&error))?
+        .map_err(Into::into)
+}

@@ -1,0 +1,150 @@
+//! `/status`: what an operator asks first.
+
+use super::error::Trouble;
+use super::{Shell, html};
+use crate::App;
+use crate::ui::view::bytes;
+use crate::ui::view::text::{self, Brief};
+use crate::ui::view::time::{self, Moment};
+use aground_daemon::DaemonStatus;
+use askama::Template;
+use axum::extract::State;
+use axum::response::Response;
+
+/// A fact, and whether it needs somebody.
+#[derive(Clone, Debug)]
+pub struct Fact {
+    name: &'static str,
+    value: String,
+    note: &'static str,
+    alarming: bool,
+}
+
+fn fact(name: &'static str, value: String, note: &'static str) -> Fact {
+    Fact {
+        name,
+        value,
+        note,
+        alarming: false,
+    }
+}
+
+impl Fact {
+    fn alarming_if(mut self, alarming: bool) -> Self {
+        self.alarming = alarming;
+        self
+    }
+}
+
+/// The page.
+#[derive(Template)]
+#[template(path = "status.html")]
+pub struct StatusPage {
+    shell: Shell,
+    installed: bool,
+    core_pattern: Brief,
+    sections: [(&'static str, Vec<Fact>); 3],
+    analyzing: Vec<String>,
+    rejected: Vec<(Brief, Brief)>,
+    healthy: bool,
+}
+
+impl StatusPage {
+    /// The page, seen from `now_ms`.
+    pub fn new(status: &DaemonStatus, now_ms: i64) -> Self {
+        let brief = |(name, why): &(String, String)| (Brief::new(name, 80), Brief::new(why, 400));
+        Self {
+            shell: Shell::new("status"),
+            installed: status.installed,
+            core_pattern: Brief::new(&status.core_pattern, 200),
+            sections: [
+                ("Service", service(status, now_ms)),
+                ("Queue", queue(status)),
+                ("Storage", storage(status)),
+            ],
+            analyzing: status.analyzing.clone(),
+            rejected: status.rejected.iter().map(brief).collect(),
+            healthy: status.installed && status.rejected.is_empty() && status.store.failed == 0,
+        }
+    }
+}
+
+fn service(status: &DaemonStatus, now_ms: i64) -> Vec<Fact> {
+    let up = now_ms.saturating_sub(status.started_at_ms);
+    let rescan = status.last_rescan_ms.map(|at| Moment::new(at, now_ms).ago);
+    vec![
+        fact("Version", status.version.clone(), ""),
+        fact("Running for", time::span(up), ""),
+        fact("Memory", bytes::size(status.resident_bytes), "resident"),
+        fact(
+            "Last full rescan",
+            rescan.unwrap_or("not yet".to_owned()),
+            "finds what a poke missed",
+        ),
+    ]
+}
+
+fn queue(status: &DaemonStatus) -> Vec<Fact> {
+    let store = &status.store;
+    let oldest = store
+        .oldest_pending_ms
+        .map(|age| time::span(i64::try_from(age).unwrap_or(i64::MAX)));
+    vec![
+        fact(
+            "Being captured",
+            text::grouped(status.spool_incoming),
+            "helpers at work",
+        ),
+        fact(
+            "Waiting to be taken in",
+            text::grouped(status.spool_ready),
+            "in the spool",
+        ),
+        fact("Waiting for analysis", text::grouped(store.pending), ""),
+        fact("Oldest waiting", oldest.unwrap_or("none".to_owned()), ""),
+        fact("Analyses", text::grouped(status.analyses), "since start"),
+        fact(
+            "Worker failures",
+            text::grouped(status.worker_failures),
+            "killed or died",
+        )
+        .alarming_if(status.worker_failures > 0),
+        fact(
+            "Failed analyses",
+            text::grouped(store.failed),
+            "records are kept",
+        )
+        .alarming_if(store.failed > 0),
+    ]
+}
+
+fn storage(status: &DaemonStatus) -> Vec<Fact> {
+    let store = &status.store;
+    vec![
+        fact("Crashes", text::grouped(store.dumps), ""),
+        fact("Groups", text::grouped(store.groups), ""),
+        fact("Cores", bytes::size(store.core_bytes), "compressed"),
+        fact(
+            "Modules",
+            bytes::size(store.module_bytes),
+            "shared by crashes",
+        ),
+        fact("Module files", text::grouped(store.modules), ""),
+        fact("Database", bytes::size(store.database_bytes), ""),
+        fact(
+            "Free",
+            bytes::size(store.free_bytes),
+            "on the state directory's disk",
+        )
+        .alarming_if(store.free_bytes < 1 << 30),
+    ]
+}
+
+/// `GET /status`.
+pub async fn page(State(app): State<App>) -> Result<Response, Trouble> {
+    let daemon = app.daemon.clone();
+    let status = tokio::task::spawn_blocking(move || daemon.status())
+        .await
+        .map_err(|error| Trouble::internal(&error))?;
+    Ok(html(&StatusPage::new(&status, time::now_ms())))
+}

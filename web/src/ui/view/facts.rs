@@ -1,0 +1,182 @@
+//! What is known about process, container and capture, as names and values.
+
+use super::text::{Brief, LINE};
+use super::time::{self, Moment};
+use super::{bytes, text};
+use aground_helper::record::{Capture, CaptureState, Container, IdentitySource, Kept, Record};
+
+/// A name and a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fact {
+    /// The name.
+    pub name: &'static str,
+    /// The value.
+    pub value: Brief,
+    /// Whether it is code: a path, a command.
+    pub code: bool,
+    /// Whether it is a long id, whose beginning is enough to see.
+    pub id: bool,
+}
+
+/// Collects facts, leaving out what is not known.
+#[derive(Default)]
+struct Facts(Vec<Fact>);
+
+impl Facts {
+    fn word(&mut self, name: &'static str, value: impl Into<Option<String>>) {
+        self.push(name, value.into(), false);
+    }
+
+    fn code(&mut self, name: &'static str, value: impl Into<Option<String>>) {
+        self.push(name, value.into(), true);
+    }
+
+    fn id(&mut self, name: &'static str, value: impl Into<Option<String>>) {
+        let count = self.0.len();
+        self.code(name, value);
+        for fact in self.0.iter_mut().skip(count) {
+            fact.id = true;
+        }
+    }
+
+    fn push(&mut self, name: &'static str, value: Option<String>, code: bool) {
+        if let Some(value) = value.filter(|value| !value.is_empty()) {
+            let value = Brief::new(&value, LINE);
+            self.0.push(Fact {
+                name,
+                value,
+                code,
+                id: false,
+            });
+        }
+    }
+}
+
+/// The container.
+pub fn container(container: &Container) -> Vec<Fact> {
+    let mut facts = Facts::default();
+    facts.word("Name", container.name.clone());
+    facts.code("Image", container.image.clone());
+    facts.id("Image id", container.image_id.clone());
+    facts.code("Digests", container.image_digests.join(", "));
+    facts.word("Runtime", container.runtime.clone());
+    facts.id("Container id", container.id.clone());
+    facts.id("Pod UID", container.pod_uid.clone());
+    facts.code("Hostname", container.hostname.clone());
+    facts.word(
+        "Started",
+        container.started_at.as_deref().map(time::of_runtime),
+    );
+    facts.word("Restarts", container.restart_count.map(text::grouped));
+    facts.word("Memory limit", container.memory_limit.map(bytes::size));
+    let source = match container.source {
+        IdentitySource::CgroupAndDisk => "cgroup, confirmed by the runtime's files on the host",
+        IdentitySource::Cgroup => "cgroup alone; no file of a runtime confirms it",
+    };
+    facts.word("Known from", source.to_owned());
+    let claim = |inner: &aground_helper::record::ClaimedContainer| {
+        format!("{} {}", inner.runtime, inner.id)
+    };
+    let claimed: Vec<_> = container.chain.iter().map(claim).collect();
+    facts.code("Claimed further in", claimed.join(", "));
+    facts.0
+}
+
+/// The process.
+pub fn process(record: &Record, args: &[String]) -> Vec<Fact> {
+    let process = &record.process;
+    let mut facts = Facts::default();
+    facts.code("Command", args.join(" "));
+    facts.code("Executable", process.executable.clone());
+    facts.code("Directory", process.cwd.clone());
+    facts.word("Pid", pids(process.pid, process.namespace_pid));
+    facts.word("Parent pid", process.parent_pid.map(|pid| pid.to_string()));
+    facts.word("User", process.uids.map(ids));
+    facts.word("Group", process.gids.map(ids));
+    facts.word(
+        "Raised privileges",
+        process
+            .secure
+            .filter(|secure| *secure)
+            .map(|_| "yes".to_owned()),
+    );
+    let died = record.captured_at_ms;
+    let lived = |at: i64| time::span(died.saturating_sub(at));
+    facts.word("Lived for", process.started_at_ms.map(lived));
+    facts.word(
+        "Started",
+        process.started_at_ms.map(|at| Moment::new(at, died).exact),
+    );
+    facts.word("Threads", process.threads.map(text::grouped));
+    facts.word("Resident memory", process.resident_bytes.map(bytes::size));
+    facts.word("Address space", process.virtual_bytes.map(bytes::size));
+    facts.code("Unit", record.unit.clone());
+    facts.0
+}
+
+fn pids(pid: i32, inside: Option<i32>) -> String {
+    match inside {
+        Some(inside) if inside != pid => format!("{pid} (inside: {inside})"),
+        _ => pid.to_string(),
+    }
+}
+
+fn ids([real, effective, saved, files]: [u32; 4]) -> String {
+    if real == effective && real == saved && real == files {
+        return real.to_string();
+    }
+    format!("real {real}, effective {effective}, saved {saved}, files {files}")
+}
+
+/// The capture, and the machine it happened on.
+pub fn capture(record: &Record) -> Vec<Fact> {
+    let capture = &record.capture;
+    let mut facts = Facts::default();
+    facts.word("Memory kept", kept(capture));
+    facts.word("Why not more", capture.reason.clone());
+    facts.word("Core size", capture.core_size.map(bytes::size));
+    let seen = Some(capture.bytes_seen).filter(|seen| Some(*seen) != capture.core_size);
+    facts.word("Bytes that arrived", seen.map(bytes::size));
+    facts.word("On disk", bytes::size(capture.bytes_stored));
+    facts.word("Process held for", capture.hold_us.map(time::short_span));
+    facts.word("Host", record.host.hostname.clone());
+    facts.word(
+        "Kernel",
+        format!("{} {}", record.host.kernel, record.host.arch),
+    );
+    facts.id("Boot", record.host.boot_id.clone());
+    facts.id("Machine", record.host.machine_id.clone());
+    facts.word("Collected by", format!("aground {}", record.host.aground));
+    facts.0
+}
+
+fn kept(capture: &Capture) -> String {
+    match capture.kept {
+        Kept::Full => "all of it".to_owned(),
+        Kept::Partial => format!("a beginning: {}", bytes::size(capture.bytes_kept)),
+        Kept::None => "none".to_owned(),
+    }
+}
+
+/// What a reader must know about the capture before trusting anything else, a sentence each.
+pub fn warnings(capture: &Capture) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if capture.state == CaptureState::Interrupted {
+        warnings.push("The capture was interrupted: what follows may be incomplete.".to_owned());
+    }
+    if capture.truncated {
+        let whole = capture
+            .core_size
+            .map_or("an unknown size".to_owned(), bytes::size);
+        let seen = bytes::size(capture.bytes_seen);
+        warnings.push(format!("The core is truncated: {seen} of {whole} arrived."));
+    }
+    if capture.kept == Kept::None {
+        let reason = capture
+            .reason
+            .as_deref()
+            .unwrap_or("the record does not say why");
+        warnings.push(format!("No memory was kept: {reason}."));
+    }
+    warnings
+}

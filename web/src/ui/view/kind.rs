@@ -1,0 +1,51 @@
+//! Names kinds of causes for people, and sorts them into families that share a colour.
+
+/// A kind of cause.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kind {
+    /// `Null dereference`.
+    pub label: String,
+    /// The closed word: `null-dereference`.
+    pub word: String,
+    /// `memory`, `stop`, `fault`, `outside` or `unknown`: a class of the style sheet.
+    pub family: &'static str,
+}
+
+impl Kind {
+    /// Of the closed word; unknown words are shown as they are.
+    pub fn new(word: &str) -> Self {
+        let spaced = word.replace('-', " ");
+        let mut letters = spaced.chars();
+        let first = letters.next().map(|c| c.to_uppercase().to_string());
+        Self {
+            label: super::text::clip(&(first.unwrap_or_default() + letters.as_str()), 40),
+            word: word.to_owned(),
+            family: family(word),
+        }
+    }
+}
+
+fn family(word: &str) -> &'static str {
+    match word {
+        "null-dereference"
+        | "near-null-access"
+        | "invalid-address"
+        | "non-canonical-address"
+        | "permission-violation"
+        | "freed-memory"
+        | "wild-jump"
+        | "stack-overflow"
+        | "stack-smashing"
+        | "heap-corruption"
+        | "truncated-mapping" => "memory",
+        "assertion" | "abort" | "uncaught-exception" | "panic" | "pure-virtual-call"
+        | "compiler-trap" => "stop",
+        "illegal-instruction"
+        | "division-by-zero"
+        | "misaligned-access"
+        | "bad-syscall"
+        | "breakpoint" => "fault",
+        "killed-by" | "quit" => "outside",
+        _ => "unknown",
+    }
+}

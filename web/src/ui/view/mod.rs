@@ -1,0 +1,11 @@
+//! Turns what the store hands out into what people read.
+
+pub mod bytes;
+pub mod crash;
+pub mod facts;
+pub mod kind;
+pub mod modules;
+pub mod stack;
+pub mod svg;
+pub mod text;
+pub mod time;

@@ -1,0 +1,68 @@
+//! The modules of a dump: what the helper captured and what analysis made of it, in one table.
+
+use super::bytes;
+use super::text::{base_name, clip};
+use aground_store::types::Dump;
+
+/// One module.
+#[derive(Clone, Debug, Default)]
+pub struct ModuleRow {
+    /// File name.
+    pub name: String,
+    /// Path inside the container.
+    pub path: String,
+    /// Build ID.
+    pub build_id: Option<String>,
+    /// `0x400000 – 0x405000`.
+    pub range: String,
+    /// Where its bytes came from.
+    pub image: Option<String>,
+    /// What symbols it has.
+    pub debug: Option<String>,
+    /// What is wrong with it.
+    pub problem: Option<String>,
+    /// SHA-256, when the file was kept.
+    pub sha256: Option<String>,
+    /// Size of the file.
+    pub size: Option<String>,
+}
+
+/// All modules of a dump in order of address: those of the report, else those of the record.
+pub fn modules(dump: &Dump) -> Vec<ModuleRow> {
+    let captured = |base: u64| dump.record.modules.iter().find(|m| m.base == base);
+    let Some(report) = &dump.report else {
+        return dump.record.modules.iter().map(from_record).collect();
+    };
+    report
+        .modules
+        .iter()
+        .map(|module| {
+            let file = captured(module.base.0).map(from_record).unwrap_or_default();
+            ModuleRow {
+                name: clip(base_name(&module.path), 80),
+                path: clip(&module.path, 1000),
+                build_id: module.build_id.clone().or(file.build_id),
+                range: format!("{}–{}", module.base, module.end),
+                image: Some(module.image.clone()),
+                debug: Some(module.debug.clone()),
+                problem: module.problem.clone().or(file.problem),
+                ..file
+            }
+        })
+        .collect()
+}
+
+fn from_record(module: &aground_helper::record::Module) -> ModuleRow {
+    let missing = module.missing.as_deref();
+    ModuleRow {
+        name: clip(base_name(&module.path), 80),
+        path: clip(&module.path, 1000),
+        build_id: module.build_id.clone(),
+        range: format!("{:#x}–{:#x}", module.base, module.end),
+        image: None,
+        debug: None,
+        problem: missing.map(|why| clip(why, 300)),
+        sha256: module.sha256.clone().filter(|_| missing.is_none()),
+        size: module.size.map(bytes::size),
+    }
+}
