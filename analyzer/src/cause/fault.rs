@@ -113,10 +113,9 @@ fn classify(scene: &dyn Scene, address: u64, access: &str) -> Class {
                 "{address:#x} is within 64 KiB of zero: an element or member far into what a null pointer should point at."
             ),
         ),
-        Some(mapping) if code == Some(SEGV_ACCERR) => class(
-            "permission-violation",
-            format!("{address:#x} is mapped {}.", rights(mapping)),
-        ),
+        _ if code == Some(SEGV_ACCERR) => {
+            class("permission-violation", forbidden(address, mapping))
+        }
         _ => class(
             "invalid-address",
             format!("Nothing was mapped at {address:#x}."),
@@ -141,10 +140,27 @@ fn bus(
                 "{address:#x} is mapped from {path}, which has no such page any more: the file was cut, or its disk is full."
             ),
         ),
+        (Some(BUS_ADRERR), None) => Class {
+            confidence: Confidence::Likely,
+            ..class(
+                "truncated-mapping",
+                format!(
+                    "BUS_ADRERR: there is no page at {address:#x}, as in a mapping of a file that was cut."
+                ),
+            )
+        },
         _ => class(
             "invalid-address",
             format!("The kernel could not provide the page at {address:#x}."),
         ),
+    }
+}
+
+/// The kernel says that the address was mapped; a core may leave out by what.
+fn forbidden(address: u64, mapping: Option<&Mapping>) -> String {
+    match mapping {
+        Some(mapping) => format!("{address:#x} is mapped {}.", rights(mapping)),
+        None => format!("SEGV_ACCERR: {address:#x} was mapped, but not for this access."),
     }
 }
 

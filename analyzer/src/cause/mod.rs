@@ -12,6 +12,9 @@ mod fault;
 mod instruction;
 mod text;
 
+#[cfg(test)]
+mod tests;
+
 pub(crate) use text::{c_string, is_text, string};
 
 use crate::group;
