@@ -26,3 +26,6 @@ pub fn routes() -> Router<App> {
         .route("/static/{name}", get(assets::serve))
         .route("/{*path}", any(error::no_such_page))
 }
+
+#[cfg(test)]
+mod tests;

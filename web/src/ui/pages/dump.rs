@@ -9,7 +9,7 @@ use crate::ui::view::modules::{ModuleRow, modules};
 use crate::ui::view::stack::{self, SourcePlace, Stack};
 use crate::ui::view::text::{self, Brief};
 use crate::ui::view::{bytes, time};
-use aground_analyzer::report::{Report, Thread};
+use aground_analyzer::report::{Frame, Report, Thread};
 use aground_store::Store;
 use aground_store::types::{Dump, DumpStatus};
 use askama::Template;
@@ -18,6 +18,8 @@ use axum::response::{IntoResponse, Redirect, Response};
 
 /// The most of a page's lists that is shown.
 const MOST: usize = 1000;
+/// How many functions of the application are named beside the cause.
+const SHOWN_PATH: usize = 3;
 
 /// Why it died, as far as analysis knows.
 #[derive(Clone, Debug)]
@@ -27,12 +29,12 @@ struct Verdict {
     confidence: &'static str,
     confidence_word: &'static str,
     evidence: Vec<String>,
-    place: Option<Place>,
+    path: Vec<Step>,
 }
 
-/// Where in the application it died.
+/// A function of the application on the way to the crash.
 #[derive(Clone, Debug)]
-struct Place {
+struct Step {
     function: Brief,
     source: Option<SourcePlace>,
 }
@@ -148,7 +150,10 @@ fn verdict(report: &Report, crashed: Option<&Thread>) -> Verdict {
         "likely" => ("likely", "Likely"),
         _ => ("guess", "A guess"),
     };
-    let frame = crashed.and_then(|thread| thread.frames.iter().find(|frame| frame.in_app));
+    let frames = crashed
+        .map(|thread| thread.frames.as_slice())
+        .unwrap_or_default();
+    let path = frames.iter().filter(|frame| frame.in_app).take(SHOWN_PATH);
     Verdict {
         message: cause.message.as_deref().map(|text| Brief::new(text, 2000)),
         instruction: cause
@@ -162,10 +167,14 @@ fn verdict(report: &Report, crashed: Option<&Thread>) -> Verdict {
             .iter()
             .map(|text| text::clip(text, 600))
             .collect(),
-        place: frame.map(|frame| Place {
-            function: stack::function(frame),
-            source: stack::source_place(frame),
-        }),
+        path: path.map(step).collect(),
+    }
+}
+
+fn step(frame: &Frame) -> Step {
+    Step {
+        function: stack::function(frame),
+        source: stack::source_place(frame),
     }
 }
 
@@ -250,7 +259,10 @@ pub async fn page(
         let id = store.resolve_dump(&reference)?;
         store.dump(&id).map_err(Trouble::from)
     };
-    let dump = blocking(&app, read).await?;
+    let mut dump = blocking(&app, read).await?;
+    if let Some(report) = &mut dump.report {
+        stack::name_threads(report, &dump.record);
+    }
     Ok(html(&DumpPage::new(&dump, time::now_ms())))
 }
 

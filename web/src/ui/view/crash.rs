@@ -106,8 +106,11 @@ pub fn place(dump: &DumpSummary) -> (String, String) {
         let name = container.name.as_deref().unwrap_or(id);
         return (name.to_owned(), format!("{} container", container.runtime));
     }
-    match &dump.unit {
-        Some(unit) => (base_name(unit).to_owned(), "unit".to_owned()),
+    // A leaf of a cgroup that systemd did not name says less than the process's own name.
+    let unit = dump.unit.as_deref().map(base_name);
+    let named = |unit: &&str| matches!(unit.rsplit_once('.'), Some((_, "service" | "scope")));
+    match unit.filter(named) {
+        Some(unit) => (unit.to_owned(), "unit".to_owned()),
         None => (dump.name.clone(), "host process".to_owned()),
     }
 }

@@ -1,7 +1,8 @@
 //! Stacks as tables of frames, equal stacks folded into one.
 
 use super::text::{Brief, base_name, clip};
-use aground_analyzer::report::{Frame, Thread, Trust};
+use aground_analyzer::report::{Frame, Report, Thread, Trust};
+use aground_helper::record::Record;
 use std::collections::BTreeMap;
 
 /// The most frames of one stack on a page; the report has the rest.
@@ -167,6 +168,33 @@ fn label(thread: &Thread) -> String {
     match &thread.name {
         Some(name) => format!("{} ({})", clip(name, 40), thread.tid),
         None => format!("thread {}", thread.tid),
+    }
+}
+
+/// Gives the threads of a report the names the record has for them.
+///
+/// A core numbers threads as their own namespace does, the record as the host does. The kernel
+/// tells both numbers of the crashed thread, /proc both of the process, which is its first
+/// thread; the others cannot be matched and stay without a name.
+pub fn name_threads(report: &mut Report, record: &Record) {
+    let (process, kernel) = (&record.process, &record.kernel);
+    let host_tid = |tid: i32| {
+        if kernel.namespace_tid == Some(tid) {
+            return kernel.tid;
+        }
+        match process.namespace_pid {
+            Some(inside) if inside == tid => Some(process.pid),
+            Some(inside) if inside != process.pid => None,
+            _ => Some(tid),
+        }
+    };
+    for thread in report
+        .threads
+        .iter_mut()
+        .filter(|thread| thread.name.is_none())
+    {
+        let name = host_tid(thread.tid).and_then(|tid| process.thread_names.get(&tid));
+        thread.name = name.cloned();
     }
 }
 

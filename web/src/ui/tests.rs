@@ -1,0 +1,386 @@
+//! Every page through the real router and store, with what a hostile container would put there.
+#![allow(clippy::unwrap_used)]
+
+use crate::ui::view::stack::name_threads;
+use crate::{App, router};
+use aground_analyzer::report::{Address, Cause, Frame, Report, SourceLine, Thread};
+use aground_daemon::{Config, Daemon};
+use aground_helper::id::DumpId;
+use aground_helper::layout;
+use aground_helper::record::{Container, Kept, Record};
+use axum::body::Body;
+use axum::http::{Method, Request, StatusCode};
+use http_body_util::BodyExt;
+use std::time::Duration;
+use tower::Service;
+
+const EVIL: &str = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>\u{202e}\x1b[31m\u{0}";
+
+/// A crash all of whose texts are hostile, and one of them long.
+fn record(number: u8, container: bool) -> Record {
+    let json = serde_json::json!({
+        "schema": 1,
+        "id": DumpId::from_bytes([number; 16]),
+        "captured_at_ms": 1_795_000_000_000_i64,
+        "signal": { "number": 11, "name": EVIL },
+        "kernel": { "pid": 1, "tid": 77, "namespace_tid": 9, "pidfd": true },
+        "process": {
+            "pid": 70, "namespace_pid": 1, "name": EVIL, "executable": EVIL, "cwd": EVIL,
+            "args": [EVIL, EVIL.repeat(100)], "environment": [format!("A={EVIL}"), EVIL],
+            "thread_names": { "77": format!("unlucky{EVIL}") }, "cgroup": [EVIL],
+            "limits": [{ "name": EVIL, "soft": EVIL, "hard": EVIL }],
+            "open_files": [[3, EVIL]]
+        },
+        "unit": EVIL,
+        "host": { "hostname": EVIL, "machine_id": EVIL, "boot_id": EVIL, "kernel": EVIL, "arch": EVIL, "aground": EVIL },
+        "capture": {
+            "state": "complete", "kept": "partial", "reason": EVIL, "hold_us": 1500, "core_size": 2000,
+            "bytes_seen": 1000, "bytes_kept": 1000, "bytes_stored": 10, "truncated": true
+        },
+        "modules": [{ "path": EVIL, "base": 4096, "end": 8192, "build_id": EVIL, "missing": EVIL }],
+        "problems": [EVIL]
+    });
+    let mut record: Record = serde_json::from_value(json).unwrap();
+    record.container = container.then(|| Container {
+        runtime: EVIL.to_owned(),
+        id: "e".repeat(64),
+        name: Some(EVIL.repeat(50)),
+        image: Some(EVIL.to_owned()),
+        labels: [(EVIL.to_owned(), EVIL.to_owned())].into(),
+        started_at: Some(EVIL.to_owned()),
+        ..Container::default()
+    });
+    record
+}
+
+fn report() -> Report {
+    let frame = |index| Frame {
+        index,
+        pc: Address(0x1000),
+        function: Some(EVIL.to_owned()),
+        module: Some(format!("/app/{EVIL}")),
+        file: Some(EVIL.to_owned()),
+        line: Some(2),
+        in_app: index == 0,
+        source: vec![SourceLine {
+            number: 2,
+            text: EVIL.to_owned(),
+        }],
+        ..Frame::default()
+    };
+    let thread = |tid, crashed| Thread {
+        tid,
+        crashed,
+        registers: [(EVIL.to_owned(), Address(1))].into(),
+        frames: vec![frame(0), frame(1)],
+        incomplete: Some(EVIL.to_owned()),
+        ..Thread::default()
+    };
+    let json = serde_json::json!({
+        "schema": 1,
+        "core": { "arch": EVIL, "size": 1, "kept": "full", "truncated": false },
+        "process": { "pid": 1, "signal": { "number": 11, "name": EVIL, "code_name": EVIL } },
+        "cause": Cause {
+            kind: EVIL.to_owned(),
+            title: format!("cause {EVIL}"),
+            message: Some(EVIL.repeat(100)),
+            instruction: Some(EVIL.to_owned()),
+            evidence: vec![EVIL.to_owned()],
+            ..Cause::default()
+        },
+        "threads": [thread(9, true), thread(2, false), thread(3, false)],
+        "modules": [{ "path": EVIL, "build_id": EVIL, "base": "0x1000", "end": "0x2000",
+                      "image": EVIL, "debug": EVIL, "problem": EVIL }],
+        "runtimes": [{ "language": EVIL, "version": EVIL, "threads": [thread(1, false)] }],
+        "signature": { "version": 1, "kind": "symbolic", "title": EVIL, "hash": "ab".repeat(32),
+                       "frames": [{ "function": EVIL, "kept": false, "rule": EVIL }] },
+        "warnings": [EVIL]
+    });
+    serde_json::from_value(json).unwrap()
+}
+
+/// A running service whose store holds some crashes.
+struct Site {
+    app: App,
+    _directory: tempfile::TempDir,
+}
+
+impl Site {
+    async fn with(records: &[Record]) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let state = directory.path().join("state");
+        for record in records {
+            let entry = state.join(layout::READY).join(record.id.as_str());
+            std::fs::create_dir_all(&entry).unwrap();
+            std::fs::write(
+                entry.join(layout::RECORD),
+                serde_json::to_vec(record).unwrap(),
+            )
+            .unwrap();
+            std::fs::write(entry.join(layout::LOG), format!("one\n{EVIL}\n")).unwrap();
+        }
+        let config = Config {
+            state_dir: state,
+            runtime_dir: directory.path().join("run"),
+            analyzer: Some("/bin/false".into()),
+            ..Config::default()
+        };
+        let app = App::new(Daemon::start(config).await.unwrap());
+        let site = Self {
+            app,
+            _directory: directory,
+        };
+        site.settle(records.len()).await;
+        site
+    }
+
+    /// Waits until every crash is taken in and its analysis, which fails, has ended.
+    async fn settle(&self, count: usize) {
+        for _ in 0..400 {
+            let status = self.app.daemon.store().status().unwrap();
+            if status.dumps == count as u64 && status.pending == 0 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        panic!("the crashes were not taken in");
+    }
+
+    async fn send(&self, method: Method, target: &str) -> (StatusCode, String) {
+        let request = Request::builder()
+            .method(method)
+            .uri(target)
+            .header("accept", "text/html")
+            .body(Body::empty())
+            .unwrap();
+        let response = router(self.app.clone()).call(request).await.unwrap();
+        let status = response.status();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    /// A page, checked for what holds for all of them.
+    async fn page(&self, target: &str, expected: StatusCode) -> String {
+        let (status, page) = self.send(Method::GET, target).await;
+        assert_eq!(status, expected, "{target}: {page}");
+        check(target, &page);
+        page
+    }
+}
+
+/// What holds for every page, however hostile its contents.
+fn check(target: &str, page: &str) {
+    const ELEMENTS: &str = " a aside blockquote body button circle code dd details div dl doctype dt footer form g \
+        h1 h2 head header html input kbd label li link main mark meta nav ol p path pre rect script section small \
+        span strong summary svg table tbody td th thead time title tr ul ";
+    assert_eq!(page.matches("<h1").count(), 1, "{target}: one h1");
+    assert_eq!(page.matches("<main").count(), 1, "{target}: one main");
+    assert_eq!(
+        page.matches("<script").count(),
+        1,
+        "{target}: our script only"
+    );
+    let invisible = |c: char| c.is_control() && c != '\n' || ('\u{202a}'..='\u{202e}').contains(&c);
+    assert!(
+        !page.contains(invisible),
+        "{target}: an invisible character"
+    );
+    let mut open = Vec::new();
+    for tag in page.split('<').skip(1) {
+        let tag = tag
+            .split_once('>')
+            .unwrap_or_else(|| panic!("{target}: <{tag}"))
+            .0;
+        let name = tag
+            .trim_start_matches(['/', '!'])
+            .split([' ', '/'])
+            .next()
+            .unwrap();
+        assert!(ELEMENTS.contains(&format!(" {name} ")), "{target}: <{tag}>");
+        // Attributes without their values.
+        let bare: String = tag.split('"').step_by(2).collect();
+        assert!(
+            !bare.contains(" style=") && !bare.contains(" on"),
+            "{target}: <{tag}>"
+        );
+        let void = tag.ends_with('/') || matches!(name, "doctype" | "meta" | "link" | "input");
+        match tag.strip_prefix('/') {
+            Some(closed) => assert_eq!(open.pop(), Some(closed), "{target}: </{closed}>"),
+            None if void => {}
+            None => open.push(name),
+        }
+    }
+    assert!(open.is_empty(), "{target}: {open:?}");
+}
+
+#[tokio::test]
+async fn no_page_shows_anything_raw() {
+    let records = [record(0x11, true), record(0x12, true), record(0x21, false)];
+    let site = Site::with(&records).await;
+    site.app
+        .daemon
+        .store()
+        .save_report(&records[0].id, &report())
+        .unwrap();
+
+    let crash = site.page("/dumps/1111", StatusCode::OK).await;
+    for text in [
+        "cause &lt;script&gt;alert(1)&lt;/script&gt;&quot;&#39;&gt;&lt;img src=x onerror=alert(2)&gt;‹U+202E›␛[31m␀",
+        "unlucky&lt;script&gt;",
+        "2 threads like this",
+        "The core is truncated: 1.0 kB of 2.0 kB arrived.",
+        "A guess",
+    ] {
+        assert!(crash.contains(text), "{text} is missing:\n{crash}");
+    }
+    assert!(
+        !crash.contains("http-equiv=\"refresh\""),
+        "an ended analysis is waited for"
+    );
+
+    let home = site.page("/", StatusCode::OK).await;
+    assert!(home.contains("href=\"/groups/abababababababab\""), "{home}");
+    site.page("/?window=30d&query=since:1d", StatusCode::OK)
+        .await;
+    let group = site.page("/groups/abab", StatusCode::OK).await;
+    assert!(group.contains("left out"), "{group}");
+
+    let failed = site.page("/dumps/12", StatusCode::OK).await;
+    assert!(failed.contains("Analysis failed."), "{failed}");
+    let process = site.page("/dumps/21", StatusCode::OK).await;
+    assert!(
+        process.contains("Ran outside of any container"),
+        "{process}"
+    );
+    let all = site.page("/dumps", StatusCode::OK).await;
+    assert_eq!(all.matches("data-row").count(), 3);
+    site.page("/status", StatusCode::OK).await;
+}
+
+#[tokio::test]
+async fn an_empty_service_says_how_to_crash_something() {
+    let site = Site::with(&[]).await;
+    let home = site.page("/", StatusCode::OK).await;
+    assert!(
+        home.contains("nothing has crashed") && home.contains("kill -SEGV"),
+        "{home}"
+    );
+    site.page("/dumps", StatusCode::OK).await;
+    let found = site.page("/dumps?query=nothing", StatusCode::OK).await;
+    assert!(found.contains("Nothing matches"), "{found}");
+}
+
+#[tokio::test]
+async fn mistakes_are_pages_that_help() {
+    let site = Site::with(&[record(0x11, true), record(0x12, true)]).await;
+    let ambiguous = site.page("/dumps/1", StatusCode::CONFLICT).await;
+    assert_eq!(
+        ambiguous.matches("href=\"/dumps/1").count(),
+        2,
+        "{ambiguous}"
+    );
+    let typo = site
+        .page("/?query=image:a%20sgnal:x", StatusCode::BAD_REQUEST)
+        .await;
+    assert!(
+        typo.contains("image:a <mark>sgnal:x</mark>") && typo.contains("did you mean signal"),
+        "{typo}"
+    );
+    for (target, status) in [
+        ("/dumps/ffff", StatusCode::NOT_FOUND),
+        ("/dumps/%3Cscript%3E", StatusCode::NOT_FOUND),
+        ("/groups/0000", StatusCode::NOT_FOUND),
+        ("/nowhere/%3Cscript%3E", StatusCode::NOT_FOUND),
+        ("/dumps?cursor=x", StatusCode::BAD_REQUEST),
+        (
+            "/dumps?query=%3Cscript%3E:x%E2%80%AE",
+            StatusCode::BAD_REQUEST,
+        ),
+    ] {
+        site.page(target, status).await;
+    }
+    let (status, problem) = site.send(Method::GET, "/api/v1/nowhere").await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    assert!(problem.starts_with('{'), "{problem}");
+}
+
+#[tokio::test]
+async fn a_crash_is_analysed_again_and_removed_by_its_buttons() {
+    let site = Site::with(&[record(0x11, true)]).await;
+    let (status, _) = site.send(Method::POST, "/dumps/11/analyze").await;
+    assert_eq!(status, StatusCode::SEE_OTHER);
+    let (status, _) = site.send(Method::GET, "/dumps/11/remove").await;
+    assert_eq!(status, StatusCode::METHOD_NOT_ALLOWED);
+    site.settle(1).await;
+    let (status, _) = site.send(Method::POST, "/dumps/11/remove").await;
+    assert_eq!(status, StatusCode::SEE_OTHER);
+    site.page("/dumps/11", StatusCode::NOT_FOUND).await;
+}
+
+#[tokio::test]
+async fn files_are_found_under_the_name_pages_give_them() {
+    let site = Site::with(&[]).await;
+    let home = site.page("/", StatusCode::OK).await;
+    let names = home
+        .split("\"/static/")
+        .skip(1)
+        .map(|rest| rest.split('"').next().unwrap());
+    let names: Vec<_> = names.collect();
+    assert_eq!(names.len(), 3, "{names:?}");
+    for name in names {
+        let (status, body) = site.send(Method::GET, &format!("/static/{name}")).await;
+        assert_eq!(status, StatusCode::OK, "{name}");
+        assert!(
+            !body.contains("url(") && !body.contains("@import"),
+            "{name}"
+        );
+    }
+    let (status, _) = site.send(Method::GET, "/static/aground-0.css").await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+}
+
+#[test]
+fn a_page_waits_for_an_analysis_and_says_why_there_is_no_core() {
+    use super::pages::dump::DumpPage;
+    use aground_store::types::{Dump, DumpStatus, DumpSummary};
+    use askama::Template;
+
+    let mut record = record(0x11, true);
+    record.capture.kept = Kept::None;
+    record.capture.reason = Some("the disk is full".to_owned());
+    let summary = serde_json::json!({
+        "id": record.id, "crashed_at_ms": 0, "host": "h", "signal": "SIGSEGV", "pid": 1, "name": "a",
+        "command": "a", "status": DumpStatus::Pending, "kept": "none", "truncated": false,
+        "core_bytes": 0, "stored_bytes": 0
+    });
+    let summary: DumpSummary = serde_json::from_value(summary).unwrap();
+    let dump = Dump {
+        summary,
+        record,
+        report: None,
+        log_tail: None,
+    };
+    let page = DumpPage::new(&dump, 1000).render().unwrap();
+    check("pending", &page);
+    assert!(
+        page.contains("<meta http-equiv=\"refresh\" content=\"2\">"),
+        "{page}"
+    );
+    assert!(
+        page.contains("No memory was kept: the disk is full"),
+        "{page}"
+    );
+    assert!(!page.contains("/core\""), "a download of nothing:\n{page}");
+}
+
+#[test]
+fn only_threads_whose_numbers_are_known_are_named() {
+    let (record, mut report) = (record(1, true), report());
+    name_threads(&mut report, &record);
+    let named: Vec<_> = report
+        .threads
+        .iter()
+        .map(|thread| thread.name.is_some())
+        .collect();
+    assert_eq!(named, [true, false, false]);
+}
