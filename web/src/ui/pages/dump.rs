@@ -155,7 +155,11 @@ fn verdict(report: &Report, crashed: Option<&Thread>) -> Verdict {
         .unwrap_or_default();
     let path = frames.iter().filter(|frame| frame.in_app).take(SHOWN_PATH);
     Verdict {
-        message: cause.message.as_deref().map(|text| Brief::new(text, 2000)),
+        message: cause
+            .message
+            .as_deref()
+            .filter(|text| !cause.title.contains(*text))
+            .map(|text| Brief::new(text, 2000)),
         instruction: cause
             .instruction
             .as_deref()

@@ -102,7 +102,9 @@ impl GroupPage {
         } = contents;
         let window = Window::named(&request.window);
         let report = latest.as_ref().and_then(|dump| dump.report.as_ref());
-        let message = report.and_then(|report| report.cause.message.as_deref());
+        let message = report
+            .and_then(|report| report.cause.message.as_deref())
+            .filter(|text| !group.cause_title.contains(*text));
         Self {
             shell: Shell::new("groups"),
             row: GroupRow::new(group, window, now_ms),

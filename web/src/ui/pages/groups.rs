@@ -102,6 +102,8 @@ pub struct GroupRow {
     pub images: Names,
     /// Containers.
     pub containers: Names,
+    /// Executables.
+    pub executables: Names,
 }
 
 /// The most frequent value and how many others there are.
@@ -137,6 +139,7 @@ impl GroupRow {
             bars: window.bars(&group.histogram),
             images: Names::new(&group.images),
             containers: Names::new(&group.containers),
+            executables: Names::new(&group.executables),
         }
     }
 }

@@ -14,7 +14,10 @@ pub struct Kind {
 impl Kind {
     /// Of the closed word; unknown words are shown as they are.
     pub fn new(word: &str) -> Self {
-        let spaced = word.replace('-', " ");
+        let spaced = match word {
+            "killed-by" => "killed by signal".to_owned(),
+            _ => word.replace('-', " "),
+        };
         let mut letters = spaced.chars();
         let first = letters.next().map(|c| c.to_uppercase().to_string());
         Self {
