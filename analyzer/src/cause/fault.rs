@@ -49,7 +49,7 @@ pub(super) fn explain(scene: &dyn Scene, instruction: Option<&Instruction>) -> C
     let operand = instruction.and_then(|instruction| instruction.operand_at(address));
     let access = operand.map_or("access", |operand| operand.access);
     let found = classify(scene, address, access);
-    let title = format!("{} {address:#x} in {}", found.verb, place(scene));
+    let title = format!("{} {address:#x} in {}", found.verb, spot(scene));
     let mut cause = conclude(found.kind, title, found.confidence).evidence(found.evidence);
     if let Some(operand) = operand {
         cause = cause
@@ -57,6 +57,27 @@ pub(super) fn explain(scene: &dyn Scene, instruction: Option<&Instruction>) -> C
             .evidence(how_addressed(instruction, operand));
     }
     cause
+}
+
+/// Where the instruction is; and when that is somebody else's code, who called it.
+fn spot(scene: &dyn Scene) -> String {
+    let place = place(scene);
+    let Some(first) = scene.frames().first().filter(|first| !first.in_app) else {
+        return place;
+    };
+    let function = first.function.as_deref().map(group::normalize);
+    let module = || {
+        first
+            .module
+            .as_deref()?
+            .rsplit('/')
+            .next()
+            .map(str::to_owned)
+    };
+    match function.or_else(module) {
+        Some(spot) if spot != place => format!("{spot}, called from {place}"),
+        _ => place,
+    }
 }
 
 struct Class {
@@ -257,7 +278,7 @@ fn wild_jump(scene: &dyn Scene, address: u64) -> Option<Cause> {
 
 /// A general protection fault: on x86-64 the kernel does not know the address.
 fn without_address(scene: &dyn Scene, instruction: Option<&Instruction>) -> Cause {
-    let place = place(scene);
+    let place = spot(scene);
     let wild = instruction.and_then(|found| {
         found
             .operands
