@@ -62,7 +62,8 @@ pub fn analyze(
     let process = process_facts(&core, &found, facts);
     let witness = Witness::new(&space, &symbols, &process, threads.first(), &stacks);
     let cause = cause::explain(&witness);
-    let signature = sign(witness.frames(), &cause, &process);
+    let handled = cause::handler_frames(&witness);
+    let signature = sign(witness.frames(), &cause, &process, handled);
     let truncated = core.truncated || facts.truncated;
     Ok(Report {
         schema: REPORT_SCHEMA,
@@ -96,7 +97,7 @@ pub fn without_memory(facts: &Facts) -> Report {
             kept: "none".to_owned(),
             ..CoreFacts::default()
         },
-        signature: sign(&[], &cause, &process),
+        signature: sign(&[], &cause, &process, 0),
         process,
         cause,
         threads: Vec::new(),
@@ -106,10 +107,16 @@ pub fn without_memory(facts: &Facts) -> Report {
     }
 }
 
-fn sign(frames: &[Frame], cause: &Cause, process: &ProcessFacts) -> Signature {
+fn sign(
+    frames: &[Frame],
+    cause: &Cause,
+    process: &ProcessFacts,
+    handler_frames: usize,
+) -> Signature {
     let facts = SignFacts {
         executable: process.executable.as_deref(),
         signal: &process.signal.name,
+        handler_frames,
     };
     group::sign(frames, cause, &facts)
 }

@@ -1,9 +1,9 @@
 //! Explains SIGSEGV and SIGBUS: which address, by which instruction, and what is wrong with it.
 
 use super::instruction::{Instruction, Operand};
-use super::{Confidence, SI_KERNEL, conclude, place, top};
+use super::{Confidence, SI_KERNEL, conclude, handler, place, top};
 use crate::group;
-use crate::report::Cause;
+use crate::report::{Address, Cause, Signal};
 use crate::scene::{Mapping, Scene};
 
 /// The lowest address Linux maps by default is 64 KiB (`vm.mmap_min_addr`).
@@ -15,7 +15,8 @@ const BELOW_STACK: u64 = 64 * 1024;
 /// How far under the stack a fault is still one of the stack: guard regions are up to 1 MiB.
 const GUARD: u64 = 1 << 20;
 
-/// `SEGV_ACCERR`, `BUS_ADRALN`, `BUS_ADRERR` of include/uapi/asm-generic/siginfo.h.
+/// `SEGV_MAPERR`, `SEGV_ACCERR`, `BUS_ADRALN`, `BUS_ADRERR` of include/uapi/asm-generic/siginfo.h.
+const SEGV_MAPERR: i32 = 1;
 const SEGV_ACCERR: i32 = 2;
 const BUS_ADRALN: i32 = 1;
 const BUS_ADRERR: i32 = 2;
@@ -328,6 +329,31 @@ fn without_address(scene: &dyn Scene, instruction: Option<&Instruction>) -> Caus
     };
     conclude("unknown", format!("{title} in {place}"), Confidence::Guess)
         .evidence("The kernel reported a general protection fault, which carries no address.")
+}
+
+/// The signal that an instruction cannot but raise, by its operands and what is mapped.
+pub(super) fn fault_of(scene: &dyn Scene, instruction: &Instruction) -> Option<Signal> {
+    const SIGILL: (i32, i32) = (4, 2);
+    const SIGFPE_INTDIV: (i32, i32) = (8, 1);
+    const SIGSEGV: i32 = 11;
+    if instruction.is_trap() {
+        return Some(handler::named(SIGILL.0, SIGILL.1));
+    }
+    if instruction.divides_by_zero(scene) {
+        return Some(handler::named(SIGFPE_INTDIV.0, SIGFPE_INTDIV.1));
+    }
+    instruction.operands.iter().find_map(|operand| {
+        let code = match scene.mapping_at(operand.address) {
+            _ if !is_canonical(operand.address) => SI_KERNEL,
+            None => SEGV_MAPERR,
+            Some(mapping) if operand.access == "write" && !mapping.writable => SEGV_ACCERR,
+            Some(mapping) if !mapping.readable => SEGV_ACCERR,
+            Some(_) => return None,
+        };
+        let mut signal = handler::named(SIGSEGV, code);
+        signal.address = (code != SI_KERNEL).then_some(Address(operand.address));
+        Some(signal)
+    })
 }
 
 fn is_canonical(address: u64) -> bool {

@@ -15,7 +15,7 @@ pub(super) struct Instruction {
     /// Intel syntax.
     pub(super) text: String,
     bytes: Vec<u8>,
-    mnemonic: Mnemonic,
+    decoded: iced_x86::Instruction,
     /// What it accesses in memory.
     pub(super) operands: Vec<Operand>,
 }
@@ -62,7 +62,7 @@ impl Instruction {
         Some(Self {
             text,
             bytes: bytes.get(..length)?.to_vec(),
-            mnemonic: decoded.mnemonic(),
+            decoded,
             operands,
         })
     }
@@ -70,7 +70,7 @@ impl Instruction {
     /// `ud2` and its kin, which compilers place.
     pub(super) fn is_trap(&self) -> bool {
         matches!(
-            self.mnemonic,
+            self.decoded.mnemonic(),
             Mnemonic::Ud0 | Mnemonic::Ud1 | Mnemonic::Ud2 | Mnemonic::Int3
         )
     }
@@ -78,7 +78,28 @@ impl Instruction {
     /// The instruction glibc's `abort()` ends with when nothing else ended the process
     /// (sysdeps/x86_64/abort-instr.h).
     pub(super) fn is_halt(&self) -> bool {
-        self.mnemonic == Mnemonic::Hlt
+        self.decoded.mnemonic() == Mnemonic::Hlt
+    }
+
+    /// Whether it divides an integer by a zero that is known.
+    pub(super) fn divides_by_zero(&self, scene: &dyn Scene) -> bool {
+        if !matches!(self.decoded.mnemonic(), Mnemonic::Div | Mnemonic::Idiv) {
+            return false;
+        }
+        if let Some(operand) = self.operands.first() {
+            let size = usize::try_from(operand.size).unwrap_or(8).min(8);
+            let mut bytes = [0; 8];
+            return bytes
+                .get_mut(..size)
+                .is_some_and(|bytes| scene.read(operand.address, bytes))
+                && bytes == [0; 8];
+        }
+        let divisor = self.decoded.op0_register();
+        let bits = u32::try_from(divisor.size()).unwrap_or(8).saturating_mul(8);
+        value(scene, divisor).is_some_and(|value| match bits {
+            ..64 => value.trailing_zeros() >= bits,
+            _ => value == 0,
+        })
     }
 
     /// The bytes in hexadecimal.

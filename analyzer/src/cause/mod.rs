@@ -1,5 +1,8 @@
 //! Says why the process died, how sure that is, and what it rests on.
 //!
+//! A signal that the program handled itself is explained as of the moment before its handler ran
+//! (`handler`).
+//!
 //! ```text
 //! signal ─┬─ sent by a process ─────────────► killed-by
 //!         ├─ SIGABRT, or abort()'s last way out ► abort     what the program said
@@ -9,6 +12,7 @@
 
 mod abort;
 mod fault;
+mod handler;
 mod instruction;
 mod text;
 
@@ -20,6 +24,7 @@ pub(crate) use text::{c_string, is_text, string};
 use crate::group;
 use crate::report::{Cause, Frame, Signal};
 use crate::scene::Scene;
+use handler::Interrupted;
 use instruction::Instruction;
 
 /// `SI_USER`: sent by kill(2).
@@ -52,6 +57,48 @@ impl Confidence {
 
 /// Explains a crash whose memory is at hand.
 pub fn explain(scene: &dyn Scene) -> Cause {
+    match handler::before(scene) {
+        None => explain_as_found(scene),
+        Some(before) => {
+            let mut cause = explain_as_found(&before);
+            if !before.told && cause.confidence == Confidence::Certain.word() {
+                cause.confidence = Confidence::Likely.word();
+            }
+            cause.evidence(handled(&before, scene.signal()))
+        }
+    }
+}
+
+fn handled(before: &Interrupted<'_>, ended_by: &Signal) -> String {
+    let signal = &before.signal().name;
+    let how = match (&before.handler, before.first()) {
+        (_, 0) => format!(
+            "{} was sent at an instruction that faults: a handler raised it again.",
+            ended_by.name
+        ),
+        (Some(handler), _) => format!(
+            "{handler} handled {signal}, then the process ended by {}.",
+            ended_by.name
+        ),
+        (None, _) => format!(
+            "A handler of {signal} ran, then the process ended by {}.",
+            ended_by.name
+        ),
+    };
+    if before.told {
+        how
+    } else {
+        format!("{how} The address is the instruction's; the kernel's word is gone.")
+    }
+}
+
+/// How many of the crashed thread's innermost frames ran after the fact, in handlers of the
+/// signal that [`explain`] explains.
+pub fn handler_frames(scene: &dyn Scene) -> usize {
+    handler::before(scene).map_or(0, |before| before.first())
+}
+
+fn explain_as_found(scene: &dyn Scene) -> Cause {
     let instruction = Instruction::at_crash(scene);
     let mut cause = decide(scene, instruction.as_ref());
     // For a signal that was sent, the instruction is just where the process happened to be.

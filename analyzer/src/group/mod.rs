@@ -21,4 +21,5 @@ mod signature;
 
 pub use normalize::normalize;
 pub use rules::in_app;
+pub(crate) use rules::is_plumbing;
 pub use signature::{MAX_KEPT, SIGNATURE_VERSION, SignFacts, class, place, sign};

@@ -71,6 +71,15 @@ fn system() -> &'static RuleSet {
     RULES.get_or_init(|| RuleSet::parse("system", include_str!("../../rules/system.txt")))
 }
 
+/// Whether a function carries a failure to the kernel, whatever module it is in.
+pub(crate) fn is_plumbing(function: &str) -> bool {
+    let name = super::normalize(function);
+    plumbing()
+        .rules
+        .iter()
+        .any(|rule| glob(rule.function, &name))
+}
+
 /// Whether a frame belongs to the application rather than to a system library or a language's run
 /// time. An executable is the application's own wherever it lies (`/usr/lib/postgresql/…`); a
 /// shared library below `/lib` or `/usr/lib` is the distribution's.

@@ -18,18 +18,21 @@ const TITLE_FRAMES: usize = 3;
 /// The longest message text that counts, characters.
 const MAX_MESSAGE: usize = 160;
 
-/// What is known of a crash that has no stack.
+/// What is known of a crash apart from its stack.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SignFacts<'a> {
     /// Path of the executable.
     pub executable: Option<&'a str>,
     /// Signal name.
     pub signal: &'a str,
+    /// How many innermost frames ran after the fact, in handlers of the signal that tells it:
+    /// see `cause::handler_frames`.
+    pub handler_frames: usize,
 }
 
 /// The signature of a crash from its crashed thread's frames, innermost first.
 pub fn sign(frames: &[Frame], cause: &Cause, facts: &SignFacts<'_>) -> Signature {
-    let mut judged = judge(frames);
+    let mut judged = judge(frames, facts.handler_frames);
     let kind = choose_kind(&mut judged);
     keep_first_of_each(&mut judged, kind);
     let kept: Vec<&Judged<'_>> = judged.iter().filter(|frame| frame.rule.is_none()).collect();
@@ -46,7 +49,7 @@ pub fn sign(frames: &[Frame], cause: &Cause, facts: &SignFacts<'_>) -> Signature
 
 /// Where it happened, for a title: the topmost frame that counts. `None` when none does.
 pub fn place(frames: &[Frame]) -> Option<String> {
-    let judged = judge(frames);
+    let judged = judge(frames, 0);
     let first = judged.iter().find(|frame| frame.rule.is_none())?;
     Some(first.label())
 }
@@ -134,18 +137,13 @@ fn offset_in_module(frame: &Frame) -> String {
 }
 
 /// What the rules say of each frame.
-fn judge(frames: &[Frame]) -> Vec<Judged<'_>> {
-    let below_signal = frames.iter().rposition(|frame| frame.signal_trampoline);
+fn judge(frames: &[Frame], handler_frames: usize) -> Vec<Judged<'_>> {
     let rust = frames
         .iter()
         .filter_map(|f| f.function.as_deref())
         .any(|f| f.contains("std::rt::lang_start"));
     let mut judged: Vec<Judged<'_>> = frames.iter().map(|frame| by_rules(frame, rust)).collect();
-    if let Some(trampoline) = below_signal {
-        for frame in judged.iter_mut().take(trampoline.saturating_add(1)) {
-            frame.drop_for("signal: the handler and what it called");
-        }
-    }
+    drop_around_signals(&mut judged, handler_frames);
     let certain = judged
         .iter()
         .any(|f| f.rule.is_none() && f.frame.trust != Trust::Scan);
@@ -161,6 +159,22 @@ fn judge(frames: &[Frame]) -> Vec<Judged<'_>> {
         }
     }
     judged
+}
+
+/// A handler that ran after the fact is not the fact. A handler that is itself what failed, of a
+/// timer say, interrupted code that has nothing to do with it.
+fn drop_around_signals(judged: &mut [Judged<'_>], handler_frames: usize) {
+    for frame in judged.iter_mut().take(handler_frames) {
+        frame.drop_for("signal: a handler, after the fact");
+    }
+    let interrupted = judged
+        .iter()
+        .skip(handler_frames)
+        .position(|judged| judged.frame.signal_trampoline)
+        .map_or(judged.len(), |at| at.saturating_add(handler_frames));
+    for frame in judged.iter_mut().skip(interrupted) {
+        frame.drop_for("signal: what a handler interrupted");
+    }
 }
 
 fn by_rules(frame: &Frame, rust: bool) -> Judged<'_> {
@@ -295,20 +309,20 @@ mod tests {
     use super::*;
     use crate::report::Address;
 
-    /// `function`, `function@/module`, `?@/module+10` (no name), with `!` at the head for a
-    /// signal trampoline and `~` for a scanned frame.
+    /// `function`, `function@/module`, `?@/module+10` (no name), with `!` at the head for the
+    /// trampoline of a handler that ran after the fact, `%` for that of any other handler, and `~` for a scanned frame.
     fn stack(frames: &[&str]) -> Vec<Frame> {
         frames.iter().map(|text| frame(text)).collect()
     }
 
     fn frame(text: &str) -> Frame {
-        let signal_trampoline = text.starts_with('!');
+        let signal_trampoline = text.starts_with(['!', '%']);
         let trust = if text.starts_with('~') {
             Trust::Scan
         } else {
             Trust::Cfi
         };
-        let text = text.trim_start_matches(['!', '~']);
+        let text = text.trim_start_matches(['!', '%', '~']);
         let (text, offset) = match text.rsplit_once('+') {
             Some((text, offset)) if !offset.contains('.') => (text, offset),
             _ => (text, "1000"),
@@ -336,6 +350,10 @@ mod tests {
         let facts = SignFacts {
             executable: Some("/app/server"),
             signal: "SIGSEGV",
+            handler_frames: frames
+                .iter()
+                .rposition(|text| text.starts_with('!'))
+                .map_or(0, |trampoline| trampoline + 1),
         };
         sign(&stack(frames), &cause, &facts)
     }
@@ -425,6 +443,16 @@ mod tests {
             &["on_segv", "!__restore_rt@/lib/libc.so.6", "leaf", "main"],
             "symbolic",
             "leaf | main",
+        );
+        check(
+            &[
+                "tick",
+                "on_alarm",
+                "%__restore_rt@/lib/libc.so.6",
+                "elsewhere",
+            ],
+            "symbolic",
+            "tick | on_alarm",
         );
         check(
             &["?+1136", "?+1200", "?@/lib/libc.so.6+1"],
@@ -540,6 +568,7 @@ mod tests {
         let facts = SignFacts {
             executable: Some("/app/a"),
             signal: "SIGSEGV",
+            handler_frames: 0,
         };
         let lost = sign(&[nowhere], &Cause::default(), &facts);
         assert_eq!(
