@@ -161,6 +161,10 @@ fn said_by_libc(scene: &dyn Scene) -> Option<Cause> {
             "stack-smashing",
             format!("stack smashing detected in {place}"),
         ),
+        text if text.contains("buffer overflow detected") => (
+            "buffer-overflow",
+            format!("buffer overflow detected in {place}"),
+        ),
         text if is_about_heap(text) => ("heap-corruption", format!("{text} in {place}")),
         text => ("abort", format!("abort \"{text}\" in {place}")),
     };
@@ -173,7 +177,9 @@ fn said_by_libc(scene: &dyn Scene) -> Option<Cause> {
 fn abort_message(scene: &dyn Scene) -> Option<String> {
     let (pointer, _) = scene
         .symbol("libc.so", "__abort_msg")
-        .or_else(|| scene.symbol("libc-2", "__abort_msg"))?;
+        .or_else(|| scene.symbol("libc-2", "__abort_msg"))
+        // Linked statically.
+        .or_else(|| scene.symbol("", "__abort_msg"))?;
     let structure = scene.read_u64(pointer).filter(|address| *address != 0)?;
     let text = c_string(scene, structure.checked_add(4)?)?;
     Some(text.trim().to_owned())

@@ -248,7 +248,9 @@ fn wild_jump(scene: &dyn Scene, address: u64) -> Option<Cause> {
     {
         return None;
     }
-    let caller = group::place(scene.frames()).unwrap_or_else(|| "an unknown place".to_owned());
+    // The frame of the wild program counter may carry the name of data it lies in.
+    let callers = scene.frames().get(1..).unwrap_or_default();
+    let caller = group::place(callers).unwrap_or_else(|| "an unknown place".to_owned());
     let (what, evidence) = if pc < NULL_PAGE {
         (
             "call of a null function pointer".to_owned(),
@@ -280,6 +282,9 @@ fn wild_jump(scene: &dyn Scene, address: u64) -> Option<Cause> {
 /// A general protection fault: on x86-64 the kernel does not know the address.
 fn without_address(scene: &dyn Scene, instruction: Option<&Instruction>) -> Cause {
     let place = spot(scene);
+    if let Some(cause) = instruction.and_then(|found| wild_target(scene, found, &place)) {
+        return cause;
+    }
     let wild = instruction.and_then(|found| {
         found
             .operands
@@ -296,7 +301,11 @@ fn without_address(scene: &dyn Scene, instruction: Option<&Instruction>) -> Caus
             "{verb} non-canonical address {:#x} in {place}",
             operand.address
         );
-        let cause = conclude("non-canonical-address", title, Confidence::Certain);
+        let cause = match fill_pattern(operand.address) {
+            Some(fill) => conclude("freed-memory", title, Confidence::Likely)
+                .evidence(format!("The address looks like the fill pattern {fill}.")),
+            None => conclude("non-canonical-address", title, Confidence::Certain),
+        };
         let evidence = format!(
             "{:#x} is no address on this processor: its upper bits are neither all zero nor all one.",
             operand.address
@@ -320,6 +329,12 @@ fn without_address(scene: &dyn Scene, instruction: Option<&Instruction>) -> Caus
         return conclude("misaligned-access", title, Confidence::Likely)
             .access(operand.access)
             .evidence(how_addressed(instruction, operand));
+    }
+    if let Some(found) = instruction.filter(|found| found.is_privileged()) {
+        let title = format!("privileged instruction `{}` in {place}", found.text);
+        return conclude("illegal-instruction", title, Confidence::Certain).evidence(
+            "Only the kernel may execute it; some C libraries use it to stop a program.",
+        );
     }
     let returns_nowhere = top(scene).is_none_or(|frame| frame.module.is_none());
     let title = if returns_nowhere {
@@ -354,6 +369,28 @@ pub(super) fn fault_of(scene: &dyn Scene, instruction: &Instruction) -> Option<S
         signal.address = (code != SI_KERNEL).then_some(Address(operand.address));
         Some(signal)
     })
+}
+
+/// A call, jump or return to what is no address: the processor faults before it goes there.
+fn wild_target(scene: &dyn Scene, instruction: &Instruction, place: &str) -> Option<Cause> {
+    let target = instruction
+        .target(scene)
+        .filter(|target| !is_canonical(*target))?;
+    let (verb, from) = if instruction.returns() {
+        (
+            "return",
+            "The return address on the stack is overwritten, or the stack pointer is wrong.",
+        )
+    } else {
+        ("jump", "The function pointer is damaged.")
+    };
+    let title = format!("{verb} to non-canonical address {target:#x} in {place}");
+    Some(
+        conclude("wild-jump", title, Confidence::Certain)
+            .access("execute")
+            .evidence(format!("`{}` leads to {target:#x}.", instruction.text))
+            .evidence(from),
+    )
 }
 
 fn is_canonical(address: u64) -> bool {

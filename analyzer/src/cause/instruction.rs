@@ -2,8 +2,8 @@
 
 use crate::scene::Scene;
 use iced_x86::{
-    Decoder, DecoderOptions, Formatter, InstructionInfoFactory, IntelFormatter, Mnemonic, OpAccess,
-    Register, UsedMemory,
+    Decoder, DecoderOptions, FlowControl, Formatter, InstructionInfoFactory, IntelFormatter,
+    Mnemonic, OpAccess, OpKind, Register, UsedMemory,
 };
 use std::fmt::Write;
 
@@ -36,10 +36,19 @@ pub(super) struct Operand {
 impl Instruction {
     /// The instruction at the crashed thread's program counter.
     pub(super) fn at_crash(scene: &dyn Scene) -> Option<Self> {
+        Self::at(scene, scene.register("rip")?)
+    }
+
+    /// `int3`, which the program counter has passed when its trap comes.
+    pub(super) fn passed_breakpoint(scene: &dyn Scene) -> Option<Self> {
+        let before = scene.register("rip")?.checked_sub(1)?;
+        Self::at(scene, before).filter(|found| found.decoded.mnemonic() == Mnemonic::Int3)
+    }
+
+    fn at(scene: &dyn Scene, pc: u64) -> Option<Self> {
         if scene.arch() != "x86_64" {
             return None;
         }
-        let pc = scene.register("rip")?;
         let bytes = code_at(scene, pc)?;
         let decoded = Decoder::with_ip(64, &bytes, pc, DecoderOptions::NONE).decode();
         let mut text = String::new();
@@ -79,6 +88,31 @@ impl Instruction {
     /// (sysdeps/x86_64/abort-instr.h).
     pub(super) fn is_halt(&self) -> bool {
         self.decoded.mnemonic() == Mnemonic::Hlt
+    }
+
+    /// Whether only the kernel may execute it.
+    pub(super) fn is_privileged(&self) -> bool {
+        self.decoded.is_privileged()
+    }
+
+    /// Whether it is a `ret`.
+    pub(super) fn returns(&self) -> bool {
+        self.decoded.flow_control() == FlowControl::Return
+    }
+
+    /// Where a `call`, `jmp` or `ret` leads, if it takes that from a register or from memory.
+    pub(super) fn target(&self, scene: &dyn Scene) -> Option<u64> {
+        match self.decoded.flow_control() {
+            FlowControl::Return => scene.read_u64(scene.register("rsp")?),
+            FlowControl::IndirectCall | FlowControl::IndirectBranch => {
+                if self.decoded.op0_kind() == OpKind::Register {
+                    return value(scene, self.decoded.op0_register());
+                }
+                let pointer = |operand: &&Operand| operand.access == "read";
+                scene.read_u64(self.operands.iter().find(pointer)?.address)
+            }
+            _ => None,
+        }
     }
 
     /// Whether it divides an integer by a zero that is known.

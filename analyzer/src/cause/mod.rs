@@ -4,7 +4,7 @@
 //! (`handler`).
 //!
 //! ```text
-//! signal ─┬─ sent by a process ─────────────► killed-by
+//! signal ─┬─ sent by a process ─────────────► sent, killed-by
 //!         ├─ SIGABRT, or abort()'s last way out ► abort     what the program said
 //!         ├─ SIGSEGV, SIGBUS ────────────────► fault     the instruction and its operand
 //!         └─ SIGILL SIGFPE SIGTRAP SIGSYS …  ► the signal's own meaning
@@ -14,6 +14,7 @@ mod abort;
 mod fault;
 mod handler;
 mod instruction;
+mod sent;
 mod text;
 
 #[cfg(test)]
@@ -99,15 +100,26 @@ pub fn handler_frames(scene: &dyn Scene) -> usize {
 }
 
 fn explain_as_found(scene: &dyn Scene) -> Cause {
-    let instruction = Instruction::at_crash(scene);
+    let instruction = Some(scene)
+        .filter(|scene| scene.signal().name == "SIGTRAP")
+        .and_then(Instruction::passed_breakpoint)
+        .or_else(|| Instruction::at_crash(scene));
     let mut cause = decide(scene, instruction.as_ref());
     // For a signal that was sent, the instruction is just where the process happened to be.
-    let by_instruction = scene.signal().code.is_some_and(|code| code > 0);
+    let by_instruction = scene.signal().code.is_some_and(|code| code > 0) && is_at_code(scene);
     cause.instruction = instruction
         .filter(|_| by_instruction)
         .map(|instruction| instruction.text);
     cause.title = text::one_line(&cause.title);
     cause
+}
+
+/// Data that was jumped to is no instruction, though it decodes to one.
+fn is_at_code(scene: &dyn Scene) -> bool {
+    let pc = scene.register("rip").unwrap_or_default();
+    scene
+        .mapping_at(pc)
+        .is_none_or(|mapping| mapping.executable)
 }
 
 /// What can be said without memory: the signal and where it came from.
@@ -131,6 +143,9 @@ pub fn of_signal(signal: &Signal, executable: Option<&str>) -> Cause {
 fn decide(scene: &dyn Scene, instruction: Option<&Instruction>) -> Cause {
     let signal = scene.signal();
     if let Some(cause) = abort::explain(scene, instruction) {
+        return cause;
+    }
+    if let Some(cause) = sent::by_itself(scene) {
         return cause;
     }
     if let Some(cause) = killed_by(signal, &place(scene)) {
@@ -231,21 +246,19 @@ fn arithmetic(scene: &dyn Scene) -> Cause {
 
 fn trap(scene: &dyn Scene, instruction: Option<&Instruction>) -> Cause {
     let place = place(scene);
-    // After `int3` the program counter is behind it, where any instruction may stand.
-    let before = scene.register("rip").and_then(|pc| pc.checked_sub(1));
-    let mut byte = [0];
-    let int3 = before.is_some_and(|at| scene.read(at, &mut byte)) && byte == [0xcc];
-    let (kind, what) = if int3 {
-        ("compiler-trap", "breakpoint instruction")
-    } else {
-        ("breakpoint", "trap")
-    };
-    let cause = conclude(kind, format!("{what} in {place}"), Confidence::Likely);
+    if let Some(int3) = Instruction::passed_breakpoint(scene) {
+        let title = format!("breakpoint instruction in {place}");
+        return conclude("compiler-trap", title, Confidence::Likely).evidence(format!(
+            "`{}` stands before the program counter: placed by a compiler to stop the program, or by a debugger.",
+            int3.text
+        ));
+    }
+    let cause = conclude("breakpoint", format!("trap in {place}"), Confidence::Likely);
     match instruction {
-        Some(instruction) if !int3 => {
+        Some(instruction) => {
             cause.evidence(format!("The next instruction is `{}`.", instruction.text))
         }
-        _ => cause,
+        None => cause,
     }
 }
 
