@@ -174,6 +174,11 @@ fn faults_of_c() {
         "SIGSEGV sent by process * while in be_killed",
     );
     assert_eq!(killed.instruction, None);
+    check(
+        "raised",
+        "raised",
+        "SIGSEGV raised by the program itself in raise_it",
+    );
 }
 
 #[test]

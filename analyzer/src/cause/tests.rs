@@ -124,8 +124,8 @@ fn abort_of_pid_1_is_an_abort() {
     // The same fault elsewhere is no abort.
     check(
         &crash("SIGSEGV", SI_KERNEL, Some(0), &hlt, &["idle", "main"]),
-        "unknown",
-        "general protection fault in idle",
+        "illegal-instruction",
+        "privileged instruction `hlt` in idle",
     );
 }
 
@@ -133,10 +133,16 @@ fn abort_of_pid_1_is_an_abort() {
 fn operands_tell_what_the_kernel_does_not() {
     let mov = [0x48, 0x8b, 0x07]; // mov rax, [rdi]
     let mut fake = crash("SIGSEGV", SI_KERNEL, Some(0), &mov, &["next", "main"]);
-    fake.registers.insert("rdi", 0xdead_beef_dead_beef);
+    fake.registers.insert("rdi", 0x2f72_6573_752f_3a65);
     check(
         &fake,
         "non-canonical-address",
+        "read of non-canonical address 0x2f726573752f3a65 in next",
+    );
+    fake.registers.insert("rdi", 0xdead_beef_dead_beef);
+    check(
+        &fake,
+        "freed-memory",
         "read of non-canonical address 0xdeadbeefdeadbeef in next",
     );
     let mut fake = crash(

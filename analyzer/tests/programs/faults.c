@@ -43,7 +43,16 @@ NOINLINE void call_back(void (*volatile callback)(void)) { callback(); }
 NOINLINE void unreachable(void) { __builtin_trap(); }
 NOINLINE long follow(volatile long *pointer) { return *pointer; }
 NOINLINE void overwrite(volatile char *text) { text[0] = 'x'; }
-NOINLINE void be_killed(void) { kill(getpid(), SIGSEGV); }
+NOINLINE void raise_it(void) { kill(getpid(), SIGSEGV); }
+
+NOINLINE void be_killed(void) {
+    if (fork() == 0) {
+        kill(getppid(), SIGSEGV);
+        _exit(0);
+    }
+    pause();
+}
+
 
 NOINLINE long read_mapped(void) {
     char name[] = "cut-XXXXXX";
@@ -73,6 +82,7 @@ int main(int count, char **arguments) {
     IF("near-null", return (int)follow((long *)0x8000));
     IF("read-only", overwrite((char *)"constant"));
     IF("killed", be_killed());
+    IF("raised", raise_it());
     IF("cut-file", return (int)read_mapped());
     return 0;
 }
