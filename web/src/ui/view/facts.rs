@@ -176,6 +176,7 @@ pub fn warnings(capture: &Capture) -> Vec<String> {
             .reason
             .as_deref()
             .unwrap_or("the record does not say why");
+        let reason = text::clip(reason, 300);
         warnings.push(format!("No memory was kept: {reason}."));
     }
     warnings

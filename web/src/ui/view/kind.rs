@@ -3,7 +3,7 @@
 /// A kind of cause.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Kind {
-    /// `Null dereference`.
+    /// `null dereference`.
     pub label: String,
     /// The closed word: `null-dereference`.
     pub word: String,
@@ -18,10 +18,8 @@ impl Kind {
             "killed-by" => "killed by signal".to_owned(),
             _ => word.replace('-', " "),
         };
-        let mut letters = spaced.chars();
-        let first = letters.next().map(|c| c.to_uppercase().to_string());
         Self {
-            label: super::text::clip(&(first.unwrap_or_default() + letters.as_str()), 40),
+            label: super::text::clip(&spaced, 40),
             word: word.to_owned(),
             family: family(word),
         }
