@@ -41,7 +41,11 @@ impl Program {
         let core = self.directory.path().join(format!("core.{argument}"));
         let mut gdb = Command::new("gdb");
         gdb.args(["-nx", "-batch", "-iex", "set debuginfod enabled off"]);
-        gdb.args(["-ex", "handle SIGURG nostop noprint pass", "-ex", "run"]);
+        gdb.args(["-ex", "handle SIGURG nostop noprint pass"]);
+        if argument.starts_with("handled") {
+            gdb.args(["-ex", "handle SIGSEGV nostop noprint pass"]);
+        }
+        gdb.args(["-ex", "run"]);
         // A Go panic starts as a fault that the run time turns into its own signal.
         if argument == "nil" {
             gdb.args(["-ex", "signal SIGSEGV"]);
@@ -179,6 +183,50 @@ fn faults_of_c() {
         "raised",
         "SIGSEGV raised by the program itself in raise_it",
     );
+    check(
+        "damaged-call",
+        "wild-jump",
+        "jump to non-canonical address 0x4141414141414140 in call_back",
+    );
+}
+
+#[test]
+fn faults_behind_handlers() {
+    let program = Program::built("faults.c", &["gcc", "-g", "-O1"]);
+    let handled = program.report("handled-null");
+    assert_eq!(handled.process.signal.name, "SIGABRT");
+    assert_eq!(handled.cause.title, "write to 0x0 in store");
+    let plain = program.report("null-write");
+    assert_eq!(handled.signature.hash, plain.signature.hash);
+    program.check(
+        "handled-recursion",
+        "stack-overflow",
+        "stack overflow: * in descend",
+    );
+}
+
+#[test]
+fn static_programs_keep_their_words() {
+    let program = Program::built("faults.c", &["gcc", "-g", "-O1", "-static"]);
+    program.check(
+        "assertion",
+        "assertion",
+        "assertion 'items == 77' failed in check",
+    );
+}
+
+#[test]
+fn signatures_survive_the_build() {
+    let signature = |options: &[&str], argument| {
+        let compiler = [&["gcc", "-g", "-fstack-protector-all"], options].concat();
+        let report = Program::built("faults.c", &compiler).report(argument);
+        (report.signature.hash, report.signature.title)
+    };
+    for argument in ["null-member", "assertion", "double-free"] {
+        let one = signature(&["-O1"], argument);
+        let moved = signature(&["-O1", "-no-pie", "-static", "-DMOVED"], argument);
+        assert_eq!(one, moved, "{argument}");
+    }
 }
 
 #[test]
@@ -200,6 +248,8 @@ fn exceptions_of_cpp() {
         "uncaught-exception",
         "uncaught std::out_of_range \"basic_string::at: * in main",
     );
+    let terminated = program.check("terminate", "uncaught-exception", "* in give_up");
+    assert_eq!(terminated.confidence, "likely", "nothing was in flight");
     program.check(
         "pure",
         "pure-virtual-call",
@@ -244,6 +294,26 @@ fn panics_of_go() {
     program.check(
         "index",
         "panic",
-        "panic \"runtime error: index out of range\" in main.itemAt",
+        "panic \"runtime error: index out of range [2] with length 0\" in main.itemAt",
+    );
+    program.check(
+        "text",
+        "panic",
+        "panic \"the configuration is empty\" in main.main",
+    );
+    program.check(
+        "error",
+        "panic",
+        "panic \"order 7 is missing\" in main.find",
+    );
+    let number = program.check("number", "panic", "panic in main.main");
+    assert!(
+        number.evidence.iter().any(|line| line.contains("type int")),
+        "{number:?}"
+    );
+    program.check(
+        "deadlock",
+        "panic",
+        "panic \"fatal error: all goroutines are asleep - deadlock!\" in *",
     );
 }

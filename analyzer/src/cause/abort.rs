@@ -13,8 +13,7 @@ pub(super) fn explain(scene: &dyn Scene, instruction: Option<&Instruction>) -> O
     if !as_init && !is_own_abort(scene) {
         return None;
     }
-    let cause = go::panic(scene)
-        .map(|panic| of_panic(scene, panic.message, None, Confidence::Certain))
+    let cause = go_panic(scene)
         .or_else(|| rust_panic(scene))
         .or_else(|| pure_virtual(scene))
         .or_else(|| uncaught(scene))
@@ -79,6 +78,19 @@ fn of_panic(
     }
 }
 
+fn go_panic(scene: &dyn Scene) -> Option<Cause> {
+    let panic = go::panic(scene)?;
+    let read = panic.read;
+    let cause = of_panic(scene, panic.message, None, Confidence::Certain);
+    Some(match panic.type_name {
+        Some(name) => cause.evidence(format!("The panic's value is of type {name}.")),
+        None if read => {
+            cause.evidence("The message is in the frame of the function that panicked.")
+        }
+        None => cause.evidence("A panic of Go's run time is on the stack."),
+    })
+}
+
 fn rust_panic(scene: &dyn Scene) -> Option<Cause> {
     let panic = rust::panic(scene)?;
     let confidence = if panic.message.is_some() {
@@ -132,14 +144,29 @@ fn uncaught(scene: &dyn Scene) -> Option<Cause> {
         .as_ref()
         .map(|what| format!(" \"{what}\""))
         .unwrap_or_default();
+    let thrown_here = has(scene, |name| {
+        name.starts_with("__cxa_throw")
+            || name.starts_with("__cxa_rethrow")
+            || name.starts_with("__cxa_call_terminate")
+            || name.starts_with("_Unwind_")
+    });
+    let (confidence, evidence) = if thrown_here {
+        (Confidence::Certain, "was in flight")
+    } else {
+        // std::terminate() was called by something else, in a catch block perhaps.
+        (
+            Confidence::Likely,
+            "was on the stack, perhaps handled before,",
+        )
+    };
     Some(
         conclude(
             "uncaught-exception",
             format!("uncaught {}{what} in {place}", thrown.type_name),
-            Confidence::Certain,
+            confidence,
         )
         .evidence(format!(
-            "An exception object of type {} was in flight at {:#x}.",
+            "An exception object of type {} {evidence} at {:#x}.",
             thrown.type_name, thrown.object
         ))
         .message(Some(thrown.what.map_or(thrown.type_name.clone(), |what| {

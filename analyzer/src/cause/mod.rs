@@ -65,6 +65,11 @@ pub fn explain(scene: &dyn Scene) -> Cause {
             if !before.told && cause.confidence == Confidence::Certain.word() {
                 cause.confidence = Confidence::Likely.word();
             }
+            // abort() raises its signal a second time when a handler came back from the first.
+            if before.told && before.signal().name == "SIGABRT" && scene.signal().name == "SIGABRT"
+            {
+                return cause;
+            }
             cause.evidence(handled(&before, scene.signal()))
         }
     }

@@ -206,3 +206,97 @@ fn absurd_facts_are_borne() {
     );
     assert_eq!(cause.title, "SIGSEGV in server");
 }
+
+#[test]
+fn handlers_are_looked_behind() {
+    let store = [0xc7, 0x07, 0x01, 0x00, 0x00, 0x00]; // mov dword ptr [rdi], 1
+    let sent = |functions: &[&str]| {
+        let mut fake = crash("SIGSEGV", SI_TKILL, None, &store, functions);
+        fake.signal.sender_pid = Some(7);
+        fake
+    };
+
+    // A handler raised its own signal while that was blocked, and returned.
+    let mut fake = sent(&["parse", "main"]);
+    fake.registers.insert("rdi", 0);
+    let cause = check(&fake, "null-dereference", "write to 0x0 in parse");
+    assert_eq!(cause.confidence, "likely", "{cause:#?}");
+    assert_eq!(handler_frames(&fake), 0);
+
+    // An instruction that does not fault was merely where the signal came.
+    fake.registers.insert("rdi", 0x50_0000);
+    fake.mappings.push(Mapping {
+        start: 0x50_0000,
+        end: 0x50_1000,
+        readable: true,
+        writable: true,
+        executable: false,
+        path: None,
+    });
+    check(
+        &fake,
+        "killed-by",
+        "SIGSEGV sent by process 7 while in parse",
+    );
+
+    // The handler is still on the stack, and the kernel's siginfo above its frame.
+    let mut fake = crash(
+        "SIGABRT",
+        SI_TKILL,
+        None,
+        &store,
+        &["abort", "on_fault", "__restore_rt", "parse", "main"],
+    );
+    fake.frames[2].signal_trampoline = true;
+    fake.registers.insert("rdi", 0x1000);
+    let mut siginfo = vec![0; 32];
+    siginfo[..4].copy_from_slice(&11_i32.to_le_bytes());
+    siginfo[8..12].copy_from_slice(&1_i32.to_le_bytes());
+    siginfo[16..24].copy_from_slice(&0x1000_u64.to_le_bytes());
+    fake.memory.insert(0x7fff_0000_0000 + 304, siginfo.clone());
+    let cause = check(&fake, "near-null-access", "write to 0x1000 in parse");
+    assert_eq!(cause.confidence, "certain");
+    assert_eq!(handler_frames(&fake), 3);
+
+    // A handler of a timer that fails is itself what failed.
+    siginfo[..4].copy_from_slice(&14_i32.to_le_bytes());
+    siginfo[8..12].copy_from_slice(&SI_KERNEL.to_le_bytes());
+    fake.memory.insert(0x7fff_0000_0000 + 304, siginfo);
+    check(&fake, "abort", "abort in on_fault");
+    assert_eq!(handler_frames(&fake), 0);
+}
+
+#[test]
+fn jumps_to_no_address_name_their_target() {
+    let mut fake = crash(
+        "SIGSEGV",
+        SI_KERNEL,
+        None,
+        &[0xff, 0xd0], // call rax
+        &["dispatch", "main"],
+    );
+    fake.registers.insert("rax", 0x4141_4141_4141_4141);
+    check(
+        &fake,
+        "wild-jump",
+        "jump to non-canonical address 0x4141414141414141 in dispatch",
+    );
+    let mut fake = crash("SIGSEGV", SI_KERNEL, None, &[0xc3], &["copy", "main"]);
+    fake.memory.insert(
+        0x7fff_0000_0000,
+        0x4242_4242_4242_4242_u64.to_le_bytes().to_vec(),
+    );
+    check(
+        &fake,
+        "wild-jump",
+        "return to non-canonical address 0x4242424242424242 in copy",
+    );
+}
+
+#[test]
+fn a_passed_breakpoint_is_shown() {
+    let mut fake = crash("SIGTRAP", SI_KERNEL, None, &[0x90], &["check", "main"]);
+    fake.memory.insert(CODE - 1, vec![0xcc, 0x90]);
+    let cause = check(&fake, "compiler-trap", "breakpoint instruction in check");
+    assert_eq!(cause.instruction.as_deref(), Some("int3"));
+}

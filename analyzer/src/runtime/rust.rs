@@ -6,6 +6,7 @@
 
 use super::stack_words;
 use crate::cause::{is_text, string};
+use crate::report::Frame;
 use crate::scene::Scene;
 
 /// Longest message or path taken, bytes.
@@ -51,7 +52,7 @@ pub(crate) fn panic(scene: &dyn Scene) -> Option<Panic> {
         .find(|frame| frame.in_app && frame.line.is_some());
     let expected = expected.and_then(|frame| Some((frame.file.as_deref()?, frame.line?)));
     Some(Panic {
-        message: message(scene, &words),
+        message: message(scene, &words).or_else(|| begun(scene, &words)),
         location: location(scene, &words, expected),
     })
 }
@@ -86,6 +87,28 @@ fn literal(scene: &dyn Scene, words: &[u64]) -> Option<String> {
             .is_some_and(|mapping| !mapping.writable);
         let twice = constant && words.windows(2).any(|pair| pair == arguments);
         sentence(scene, *pointer, *length).filter(|_| twice)
+    })
+}
+
+/// What `begin_panic::<&str>` was given, as `panic!("text")` is before the 2021 edition: a constant,
+/// and on the stack as often as it was handed on.
+fn begun(scene: &dyn Scene, words: &[u64]) -> Option<String> {
+    let begins = |frame: &Frame| {
+        let name = frame.function.as_deref();
+        name.is_some_and(|name| name.starts_with("std::panicking::begin_panic"))
+    };
+    if !scene.frames().iter().any(begins) {
+        return None;
+    }
+    words.windows(2).find_map(|pair| {
+        let [pointer, length] = pair else {
+            return None;
+        };
+        let constant = scene
+            .mapping_at(*pointer)
+            .is_some_and(|mapping| !mapping.writable);
+        let times = words.windows(2).filter(|other| *other == pair).count();
+        sentence(scene, *pointer, *length).filter(|_| constant && times > 1)
     })
 }
 

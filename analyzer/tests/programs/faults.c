@@ -43,6 +43,19 @@ NOINLINE void call_back(void (*volatile callback)(void)) { callback(); }
 NOINLINE void unreachable(void) { __builtin_trap(); }
 NOINLINE long follow(volatile long *pointer) { return *pointer; }
 NOINLINE void overwrite(volatile char *text) { text[0] = 'x'; }
+static void last_words(int signal) {
+    (void)signal;
+    abort();
+}
+
+NOINLINE void handled(void) {
+    static char stack[1 << 16];
+    stack_t other = {.ss_sp = stack, .ss_size = sizeof stack};
+    struct sigaction action = {.sa_handler = last_words, .sa_flags = SA_ONSTACK};
+    sigaltstack(&other, 0);
+    sigaction(SIGSEGV, &action, 0);
+}
+
 NOINLINE void raise_it(void) { kill(getpid(), SIGSEGV); }
 
 NOINLINE void be_killed(void) {
@@ -81,6 +94,10 @@ int main(int count, char **arguments) {
     IF("invalid", return (int)follow((long *)0x123456789000));
     IF("near-null", return (int)follow((long *)0x8000));
     IF("read-only", overwrite((char *)"constant"));
+    IF("handled-null", (handled(), store(0)));
+    IF("handled-recursion", (handled(), descend(0)));
+    IF("breakpoint", __asm__ volatile("int3"));
+    IF("damaged-call", call_back((void (*)(void))0x4141414141414140));
     IF("killed", be_killed());
     IF("raised", raise_it());
     IF("cut-file", return (int)read_mapped());

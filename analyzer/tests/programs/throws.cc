@@ -1,4 +1,6 @@
 // Dies of what nobody catches.
+#include <cstdio>
+#include <exception>
 #include <stdexcept>
 #include <string>
 
@@ -22,10 +24,20 @@ __attribute__((noinline)) void charge(int card) {
 
 __attribute__((noinline)) void throw_number() { throw 42; }
 
+__attribute__((noinline)) void give_up() {
+    try {
+        throw std::runtime_error("handled long ago");
+    } catch (const std::exception &error) {
+        std::puts(error.what());
+    }
+    std::terminate();
+}
+
 int main(int, char **arguments) {
     std::string what = arguments[1];
     if (what == "derived") charge(7);
     if (what == "number") throw_number();
+    if (what == "terminate") give_up();
     if (what == "library") return what.at(99);
     if (what == "pure") Circle circle;
 }
