@@ -267,7 +267,7 @@ fn spoken(cause: &Cause) -> String {
     let message = cause.message.as_deref().unwrap_or_default();
     match cause.kind.as_str() {
         "assertion" => fold_numbers(asserted(message)),
-        "panic" => fold_numbers(&without_quotations(message)),
+        "panic" => fold_data(&without_quotations(message)),
         _ => String::new(),
     }
 }
@@ -288,6 +288,27 @@ fn without_quotations(message: &str) -> String {
         .filter(|(at, _)| at % 2 == 0)
         .map(|(_, part)| part)
         .collect()
+}
+
+/// Words of a panic that are data: with a digit in them, `N`; with a slash, a path.
+fn fold_data(message: &str) -> String {
+    let message: String = message.chars().take(MAX_MESSAGE).collect();
+    let is_word = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | '/');
+    let mut folded = String::new();
+    let mut rest = message.as_str();
+    while let Some(c) = rest.chars().next() {
+        let end = rest.find(|c| !is_word(c)).unwrap_or(rest.len());
+        let (word, after) = rest.split_at(end.max(c.len_utf8()));
+        folded.push_str(if word.contains('/') {
+            "PATH"
+        } else if word.contains(|c: char| c.is_ascii_digit()) {
+            "N"
+        } else {
+            word
+        });
+        rest = after;
+    }
+    folded
 }
 
 /// Every number and address becomes `N`.
@@ -446,6 +467,19 @@ mod tests {
         );
         check(
             &[
+                "shop::Cart<int>::add",
+                "operator()",
+                "__invoke_impl<void, serve()::<lambda()> >",
+                "_M_invoke<0>",
+                "_M_run",
+                "?@/usr/lib/libstdc++.so.6",
+                "start_thread@/usr/lib/libc.so.6",
+            ],
+            "symbolic",
+            "shop::Cart<T>::add | operator()",
+        );
+        check(
+            &[
                 "tick",
                 "on_alarm",
                 "%__restore_rt@/lib/libc.so.6",
@@ -542,6 +576,15 @@ mod tests {
                 "index out of bounds: the len is 12 but the index is 0x1f"
             )
         );
+        assert_eq!(
+            hash("panic", "open /etc/a.conf: no such file"),
+            hash("panic", "open /tmp/x7/b.conf: no such file")
+        );
+        assert_eq!(
+            hash("panic", "no order f47ac10b-58cc"),
+            hash("panic", "no order 0b9d77aa-11fe")
+        );
+        assert_ne!(hash("panic", "open failed"), hash("panic", "close failed"));
         assert_eq!(
             hash("panic", "no user \"ann\""),
             hash("panic", "no user \"bob\"")

@@ -107,8 +107,8 @@ fn begun(scene: &dyn Scene, words: &[u64]) -> Option<String> {
         let constant = scene
             .mapping_at(*pointer)
             .is_some_and(|mapping| !mapping.writable);
-        let times = words.windows(2).filter(|other| *other == pair).count();
-        sentence(scene, *pointer, *length).filter(|_| constant && times > 1)
+        let again = || words.windows(2).filter(|other| *other == pair).count() > 1;
+        sentence(scene, *pointer, *length).filter(|_| constant && again())
     })
 }
 
