@@ -1,6 +1,10 @@
 # What a bare Debian machine lacks: packages, cargo on the PATH, a Docker engine.
 # Sourced by deploy/quickstart and tests/run; changes nothing by being sourced.
 
+# A root shell reached by su may lack where daemons and useradd live.
+PATH=$PATH:/usr/sbin:/sbin
+export PATH
+
 say() { printf '\033[1m==>\033[0m %s\n' "$*"; }
 die() {
     printf 'error: %s\n' "$*" >&2
