@@ -1,19 +1,27 @@
 //! Names addresses by DWARF: function, inlined functions, file and line.
 
+use super::demangle::demangle;
+use super::scope;
 use crate::image::Object;
 use addr2line::{Context, LookupResult};
-use gimli::{Dwarf, EndianSlice, LittleEndian};
+use gimli::{DwLang, Dwarf, EndianSlice, LittleEndian, UnitOffset};
+use std::cell::Cell;
 
 type Reader<'a> = EndianSlice<'a, LittleEndian>;
 
 /// More functions inlined into one another than compilers make.
 const INLINES_MAX: usize = 256;
 
+/// Units read for the scopes of a name, in one module.
+const SCOPE_READS_MAX: usize = 500;
+
 /// One function at an address.
 #[derive(Clone, Debug, Default)]
 pub struct Location {
-    /// The linker's name, or the source's where there is no other.
+    /// Readable name.
     pub function: Option<String>,
+    /// The linker's name, or the source's where there is no other.
+    pub linkage_name: Option<String>,
     /// Source file.
     pub file: Option<String>,
     /// Line, from 1.
@@ -25,6 +33,7 @@ pub struct Location {
 /// The debug information of one module.
 pub struct DebugInfo<'a> {
     context: Context<Reader<'a>>,
+    scope_reads: Cell<usize>,
 }
 
 impl<'a> DebugInfo<'a> {
@@ -40,6 +49,7 @@ impl<'a> DebugInfo<'a> {
         }
         Some(DebugInfo {
             context: Context::from_dwarf(dwarf).ok()?,
+            scope_reads: Cell::new(0),
         })
     }
 
@@ -55,13 +65,21 @@ impl<'a> DebugInfo<'a> {
         };
         let mut locations = Vec::new();
         while let (Ok(Some(frame)), true) = (frames.next(), locations.len() < INLINES_MAX) {
-            let function = frame
+            let linkage_name = frame
                 .function
                 .as_ref()
                 .and_then(|name| name.raw_name().ok());
+            let function = linkage_name.as_deref().map(|name| {
+                let scoped = || {
+                    let language = frame.function.as_ref()?.language?;
+                    self.scoped_name(address, frame.dw_die_offset?, name, language)
+                };
+                scoped().unwrap_or_else(|| demangle(name))
+            });
             let place = frame.location.as_ref();
             locations.push(Location {
-                function: function.map(std::borrow::Cow::into_owned),
+                function,
+                linkage_name: linkage_name.map(std::borrow::Cow::into_owned),
                 file: place.and_then(|place| place.file).map(str::to_owned),
                 line: place.and_then(|place| place.line).filter(|line| *line > 0),
                 column: place
@@ -70,6 +88,38 @@ impl<'a> DebugInfo<'a> {
             });
         }
         locations
+    }
+
+    fn scoped_name(
+        &self,
+        address: u64,
+        entry: UnitOffset,
+        name: &str,
+        language: DwLang,
+    ) -> Option<String> {
+        if !needs_scope(name, language) || self.scope_reads.get() >= SCOPE_READS_MAX {
+            return None;
+        }
+        self.scope_reads.set(self.scope_reads.get() + 1);
+        let unit = self.context.find_dwarf_and_unit(address).skip_all_loads()?;
+        scope::qualified_name(unit, entry)
+    }
+}
+
+/// Whether a linker's name says less than the scopes: C++ names that are no linker's names, and
+/// the functions that Rust's runtime links by names of a crate that does not exist.
+fn needs_scope(name: &str, language: DwLang) -> bool {
+    match language {
+        gimli::DW_LANG_Rust => {
+            !name.starts_with("_ZN") && (!name.starts_with("_R") || name.contains("7___rustc"))
+        }
+        gimli::DW_LANG_C_plus_plus
+        | gimli::DW_LANG_C_plus_plus_03
+        | gimli::DW_LANG_C_plus_plus_11
+        | gimli::DW_LANG_C_plus_plus_14
+        | gimli::DW_LANG_C_plus_plus_17
+        | gimli::DW_LANG_C_plus_plus_20 => !name.starts_with("_Z") && name != "main",
+        _ => false,
     }
 }
 

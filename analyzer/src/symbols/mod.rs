@@ -6,6 +6,7 @@
 pub mod demangle;
 pub mod dwarf;
 pub mod locate;
+mod scope;
 pub mod symtab;
 
 use crate::image::{Image, Object};
@@ -164,13 +165,16 @@ impl<'a> ModuleSymbols<'a> {
     }
 }
 
-/// Joins what DWARF and the symbol table say: DWARF's name counts, except that for a plain name
-/// of a function that has a longer linker's name, the latter is the linkage name.
+/// What DWARF says, or else the symbol table.
 fn named(symbol: Option<&str>, location: Location) -> Name {
-    let linkage_name = location.function.as_deref().or(symbol).map(str::to_owned);
+    let symbol = if location.function.is_none() {
+        symbol
+    } else {
+        None
+    };
     Name {
-        function: linkage_name.as_deref().map(demangle::demangle),
-        linkage_name,
+        function: location.function.or_else(|| symbol.map(demangle::demangle)),
+        linkage_name: location.linkage_name.or_else(|| symbol.map(str::to_owned)),
         file: location.file,
         line: location.line,
         column: location.column,

@@ -126,7 +126,7 @@ impl<'a> Tables<'a> {
             space,
             frame,
         };
-        Some(rules.step())
+        rules.step()
     }
 }
 
@@ -183,16 +183,14 @@ struct Rules<'r, 'a, S> {
 }
 
 impl<'a, S: UnwindSection<Reader<'a>>> Rules<'_, 'a, S> {
-    fn step(&self) -> Step {
+    /// `None` when the rules need what is not known, such as a register that a guessed callee
+    /// did not restore.
+    fn step(&self) -> Option<Step> {
         let return_address = self.fde.cie().return_address_register();
         if self.row.register(return_address) == Some(RegisterRule::Undefined) {
-            return Step::Outermost;
+            return Some(Step::Outermost);
         }
-        let Some(cfa) = self.cfa() else {
-            return Step::Lost(
-                "the frame's base could not be computed: memory is missing".to_owned(),
-            );
-        };
+        let cfa = self.cfa()?;
         let mut registers = self.registers(cfa);
         let arch = self.space.core.arch;
         let pc = match arch.link {
@@ -202,11 +200,9 @@ impl<'a, S: UnwindSection<Reader<'a>>> Rules<'_, 'a, S> {
             }
             _ => registers.get(return_address.0),
         };
-        let Some(pc) = pc.map(|pc| without_authentication(self.space, pc)) else {
-            return Step::Lost("the return address is not in the core".to_owned());
-        };
+        let pc = without_authentication(self.space, pc?);
         registers.set(arch.pc, Some(pc));
-        self.checked(pc, registers)
+        Some(self.checked(pc, registers))
     }
 
     /// Ends the walk where the result cannot be true.

@@ -13,11 +13,7 @@ use crate::report::Trust;
 pub(super) fn caller_by_signal_frame(space: &Space<'_>, frame: &StackFrame) -> Option<Step> {
     let arch = space.core.arch;
     let layout = arch.signal_context.as_ref()?;
-    if !arch
-        .trampolines
-        .iter()
-        .any(|code| is_at(space, frame.address.pc(), code))
-    {
+    if !is_trampoline(space, frame.address.pc()) {
         return None;
     }
     let sp = frame.registers.get(arch.sp)?;
@@ -30,6 +26,12 @@ pub(super) fn caller_by_signal_frame(space: &Space<'_>, frame: &StackFrame) -> O
         trampoline: false,
         registers,
     }))
+}
+
+/// Whether the code at an address returns from a signal handler.
+pub(super) fn is_trampoline(space: &Space<'_>, pc: u64) -> bool {
+    let arch = space.core.arch;
+    arch.trampolines.iter().any(|code| is_at(space, pc, code))
 }
 
 fn is_at(space: &Space<'_>, pc: u64, code: &[u8]) -> bool {
