@@ -1,5 +1,6 @@
 //! Turns a core's threads into the report's: walks their stacks and names their frames.
 
+use crate::address::CodeAddress;
 use crate::group;
 use crate::modules::ModuleSource;
 use crate::report::{Address, Frame, SourceLine, Thread, Trust};
@@ -85,26 +86,47 @@ fn only_name(space: &Space<'_>) -> Option<String> {
 
 fn frames(space: &Space<'_>, symbols: &mut Symbols<'_, '_>, stack: &Stack) -> Vec<Frame> {
     let mut frames: Vec<Frame> = Vec::with_capacity(stack.frames.len());
-    for physical in &stack.frames {
-        let mut names = symbols.find(address_of(physical));
-        if names.is_empty() {
-            names.push(Name::default());
-        }
-        let last = names.len() - 1;
-        for (depth, name) in names.into_iter().enumerate() {
-            let mut frame = placed(space, physical);
-            frame.index = frames.len();
-            frame.inline = depth < last;
-            frame.function = name.function;
-            frame.linkage_name = name.linkage_name;
-            frame.file = name.file;
-            frame.line = name.line;
-            frame.column = name.column;
-            frame.in_app = group::in_app(frame.module.as_deref(), frame.function.as_deref());
-            frames.push(frame);
+    for (index, physical) in stack.frames.iter().enumerate() {
+        append(&mut frames, space, symbols, physical);
+        let callee = address_of(physical);
+        let caller = stack.frames.get(index + 1).map(|caller| caller.address);
+        let Some(CodeAddress::Return(pc)) = caller.filter(|_| !physical.trampoline) else {
+            continue;
+        };
+        for jump in symbols.tail_calls(callee, pc) {
+            let mut left_out = physical.clone();
+            left_out.address = CodeAddress::Return(jump);
+            left_out.trust = Trust::Cfi;
+            append(&mut frames, space, symbols, &left_out);
         }
     }
     frames
+}
+
+/// Adds a frame, and before it the functions that were inlined into it.
+fn append(
+    frames: &mut Vec<Frame>,
+    space: &Space<'_>,
+    symbols: &mut Symbols<'_, '_>,
+    physical: &StackFrame,
+) {
+    let mut names = symbols.find(address_of(physical));
+    if names.is_empty() {
+        names.push(Name::default());
+    }
+    let last = names.len() - 1;
+    for (depth, name) in names.into_iter().enumerate() {
+        let mut frame = placed(space, physical);
+        frame.index = frames.len();
+        frame.inline = depth < last;
+        frame.function = name.function;
+        frame.linkage_name = name.linkage_name;
+        frame.file = name.file;
+        frame.line = name.line;
+        frame.column = name.column;
+        frame.in_app = group::in_app(frame.module.as_deref(), frame.function.as_deref());
+        frames.push(frame);
+    }
 }
 
 /// A handler returns to the first byte of a trampoline, so that is what names it.

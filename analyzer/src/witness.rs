@@ -4,7 +4,7 @@ use crate::report::{Frame, ProcessFacts, Signal, Thread};
 use crate::scene::{Mapping, Scene};
 use crate::space::Space;
 use crate::symbols::Symbols;
-use crate::unwind::Stack;
+use crate::unwind::{Stack, StackFrame};
 
 /// The crash as it was found.
 pub struct Witness<'w, 's, 'a> {
@@ -13,6 +13,8 @@ pub struct Witness<'w, 's, 'a> {
     process: &'w ProcessFacts,
     frames: &'w [Frame],
     stack: Option<&'w Stack>,
+    /// Index into `stack` of each of `frames`.
+    physical: Vec<Option<usize>>,
     mappings: Vec<Mapping>,
 }
 
@@ -26,12 +28,14 @@ impl<'w, 's, 'a> Witness<'w, 's, 'a> {
         stacks: &'w [Stack],
     ) -> Self {
         let frames = crashed.map_or(&[][..], |thread| &thread.frames);
+        let stack = stacks.first();
         Witness {
             space,
             symbols,
             process,
             frames,
-            stack: stacks.first(),
+            stack,
+            physical: physical_frames(frames, stack.map_or(&[], |stack| &stack.frames)),
             mappings: space.mappings(),
         }
     }
@@ -40,6 +44,21 @@ impl<'w, 's, 'a> Witness<'w, 's, 'a> {
         let number = self.space.core.arch.register_number(name)?;
         self.stack?.frames.get(physical)?.registers.get(number)
     }
+}
+
+/// Which walked frame each frame belongs to: an inlined one to the physical one after it, which has
+/// the same pc; one that a tail call left out to none.
+fn physical_frames(frames: &[Frame], stack: &[StackFrame]) -> Vec<Option<usize>> {
+    let mut next = 0;
+    let place = |frame: &Frame| {
+        let walked = stack
+            .get(next)
+            .filter(|walked| walked.address.pc() == frame.pc.0)
+            .map(|_| next);
+        next += usize::from(walked.is_some() && !frame.inline);
+        walked
+    };
+    frames.iter().map(place).collect()
 }
 
 impl Scene for Witness<'_, '_, '_> {
@@ -76,9 +95,7 @@ impl Scene for Witness<'_, '_, '_> {
     }
 
     fn frame_register(&self, frame_index: usize, name: &str) -> Option<u64> {
-        // An inlined frame shares the registers of the physical frame after it.
-        let before = self.frames.get(..frame_index)?;
-        self.frames.get(frame_index)?;
-        self.register_of(before.iter().filter(|frame| !frame.inline).count(), name)
+        let physical = *self.physical.get(frame_index)?;
+        self.register_of(physical?, name)
     }
 }

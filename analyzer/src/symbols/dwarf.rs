@@ -1,5 +1,6 @@
 //! Names addresses by DWARF: function, inlined functions, file and line.
 
+use super::call_sites::{self, Calls};
 use super::demangle::demangle;
 use super::scope;
 use crate::image::Object;
@@ -88,6 +89,17 @@ impl<'a> DebugInfo<'a> {
             });
         }
         locations
+    }
+
+    /// The calls that the function at an address makes.
+    pub(super) fn calls(&self, address: u64) -> Option<Calls> {
+        let unit = self.context.find_dwarf_and_unit(address).skip_all_loads()?;
+        let mut frames = self.context.find_frames(address).skip_all_loads().ok()?;
+        let mut function = None;
+        while let Some(frame) = frames.next().ok()? {
+            function = frame.dw_die_offset;
+        }
+        call_sites::calls(unit, function?)
     }
 
     fn scoped_name(

@@ -3,11 +3,13 @@
 //! Where names come from, best first: DWARF of the module's file or of its separate debug file
 //! (with inlined functions), `.symtab`, `.gnu_debugdata`, `.dynsym`.
 
+mod call_sites;
 pub mod demangle;
 pub mod dwarf;
 pub mod locate;
 mod scope;
 pub mod symtab;
+mod tail_calls;
 
 use crate::image::{Image, Object};
 use crate::space::Space;
@@ -15,7 +17,9 @@ use dwarf::{DebugInfo, Location};
 use locate::DebugFiles;
 use std::cell::OnceCell;
 use std::collections::HashMap;
+use std::rc::Rc;
 use symtab::SymbolTable;
+use tail_calls::Placed;
 
 /// A function at an address, named.
 #[derive(Clone, Debug, Default)]
@@ -38,6 +42,8 @@ pub struct Symbols<'s, 'a> {
     files: &'a [DebugFiles],
     modules: Vec<OnceCell<ModuleSymbols<'a>>>,
     known: HashMap<(usize, u64), Vec<Name>>,
+    calls: HashMap<u64, Option<Rc<Placed>>>,
+    functions: HashMap<String, Option<u64>>,
 }
 
 /// What names the code of one module.
@@ -56,6 +62,8 @@ impl<'s, 'a> Symbols<'s, 'a> {
             files,
             modules,
             known: HashMap::new(),
+            calls: HashMap::new(),
+            functions: HashMap::new(),
         }
     }
 
@@ -114,6 +122,45 @@ impl<'s, 'a> Symbols<'s, 'a> {
                 let (address, size) = own.or_else(separate)?;
                 Some((address.wrapping_add(module.bias), size))
             })
+    }
+
+    /// The calls of the function at an address inside an instruction.
+    fn calls(&mut self, address: u64) -> Option<Rc<Placed>> {
+        if let Some(known) = self.calls.get(&address) {
+            return known.clone();
+        }
+        let found = self.space.module_index(address).and_then(|index| {
+            let bias = self.space.modules[index].bias;
+            let calls = self
+                .module(index)
+                .debug
+                .as_ref()?
+                .calls(address.wrapping_sub(bias))?;
+            Some(Rc::new(Placed::new(bias, calls)))
+        });
+        self.calls.insert(address, found.clone());
+        found
+    }
+
+    /// Where the function at an address begins.
+    fn entry(&mut self, address: u64) -> Option<u64> {
+        if let Some(placed) = self.calls(address) {
+            return Some(placed.calls.entry.wrapping_add(placed.bias));
+        }
+        let index = self.space.module_index(address)?;
+        let bias = self.space.modules[index].bias;
+        let symbol = self.module(index).table.find(address.wrapping_sub(bias))?;
+        Some(symbol.address.wrapping_add(bias))
+    }
+
+    /// Where the function of this linker's name begins.
+    fn function_by_name(&mut self, name: &str) -> Option<u64> {
+        if let Some(known) = self.functions.get(name) {
+            return *known;
+        }
+        let found = self.by_name("", name).map(|(address, _)| address);
+        self.functions.insert(name.to_owned(), found);
+        found
     }
 
     fn module(&self, index: usize) -> &ModuleSymbols<'a> {
