@@ -3,6 +3,7 @@
 use super::call_sites::{self, Calls};
 use super::demangle::demangle;
 use super::scope;
+use super::statement;
 use crate::image::Object;
 use addr2line::{Context, LookupResult};
 use gimli::{DwLang, Dwarf, EndianSlice, LittleEndian, UnitOffset};
@@ -88,7 +89,16 @@ impl<'a> DebugInfo<'a> {
                     .filter(|column| *column > 0),
             });
         }
+        if let Some((innermost, place)) = locations.first_mut().zip(self.statement(address)) {
+            innermost.file = place.file.or(innermost.file.take());
+            (innermost.line, innermost.column) = (Some(place.line), place.column);
+        }
         locations
+    }
+
+    fn statement(&self, address: u64) -> Option<statement::Place> {
+        let unit = self.context.find_dwarf_and_unit(address).skip_all_loads()?;
+        statement::at(unit, address)
     }
 
     /// The calls that the function at an address makes.

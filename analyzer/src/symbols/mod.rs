@@ -8,6 +8,7 @@ pub mod demangle;
 pub mod dwarf;
 pub mod locate;
 mod scope;
+mod statement;
 pub mod symtab;
 mod tail_calls;
 

@@ -22,9 +22,11 @@ use crate::address::CodeAddress;
 use crate::arch::Registers;
 use crate::report::Trust;
 use crate::space::Space;
+use crate::symbols::symtab;
 use cfi::Tables;
 use gimli::UnwindContext;
 use std::cell::OnceCell;
+use std::ops::Range;
 
 /// No stack is followed further than this.
 pub const FRAMES_MAX: usize = 4096;
@@ -69,6 +71,8 @@ pub struct Unwinder<'s, 'a> {
     space: &'s Space<'a>,
     tables: Vec<OnceCell<Option<Tables<'a>>>>,
     context: UnwindContext<usize>,
+    /// Functions called as if by the instruction that faulted.
+    feigned: Vec<Range<u64>>,
 }
 
 impl<'s, 'a> Unwinder<'s, 'a> {
@@ -79,6 +83,7 @@ impl<'s, 'a> Unwinder<'s, 'a> {
             space,
             tables,
             context: UnwindContext::new(),
+            feigned: feigned_calls(space),
         }
     }
 
@@ -99,6 +104,7 @@ impl<'s, 'a> Unwinder<'s, 'a> {
         loop {
             let step = self.step(&mut frame);
             scans += usize::from(frame.trust == Trust::Scan);
+            let callee = frame.address.lookup();
             stack.frames.push(frame);
             match step {
                 Step::Caller(_) if stack.frames.len() >= FRAMES_MAX => {
@@ -109,7 +115,7 @@ impl<'s, 'a> Unwinder<'s, 'a> {
                     stack.incomplete = Some("no unwind information, only guesses".to_owned());
                     break;
                 }
-                Step::Caller(caller) => frame = caller,
+                Step::Caller(caller) => frame = self.as_called(callee, caller),
                 Step::Outermost => break,
                 Step::Lost(reason) => {
                     stack.incomplete = Some(reason);
@@ -135,6 +141,18 @@ impl<'s, 'a> Unwinder<'s, 'a> {
         frame_pointer::caller_by_frame_pointer(self.space, frame)
             .or_else(|| scan::caller_by_scan(self.space, frame))
             .unwrap_or_else(|| self.lost(frame))
+    }
+
+    /// The caller, with the knowledge of how it came to call.
+    fn as_called(&self, callee: u64, mut caller: StackFrame) -> StackFrame {
+        if self
+            .feigned
+            .iter()
+            .any(|function| function.contains(&callee))
+        {
+            caller.address = CodeAddress::Interrupted(caller.address.pc());
+        }
+        caller
     }
 
     fn lost(&self, frame: &StackFrame) -> Step {
@@ -214,4 +232,22 @@ fn without_authentication(space: &Space<'_>, pc: u64) -> u64 {
         None if arch.link.is_some() && pc >> 55 & 1 == 0 => pc & (arch.user_space_end - 1),
         None => pc,
     }
+}
+
+/// Go's `runtime.sigpanic`: the signal handler makes it look as if the instruction that faulted had
+/// called it (src/runtime/signal_amd64.go, `preparePanic`), so that its return address is that
+/// instruction and not the one after a call. A fault in a function's first instruction would
+/// otherwise be looked up in the function before it.
+fn feigned_calls(space: &Space<'_>) -> Vec<Range<u64>> {
+    let modules = space.modules.iter();
+    let of_module = |module: &crate::modules::Module<'_>| {
+        let object = module
+            .object
+            .as_ref()
+            .filter(|object| object.has(".gopclntab"))?;
+        let (address, size) = symtab::by_name(object, "runtime.sigpanic")?;
+        let start = address.wrapping_add(module.bias);
+        Some(start..start.saturating_add(size))
+    };
+    modules.filter_map(of_module).collect()
 }

@@ -354,14 +354,14 @@ fn damaged_cores_are_recorded_as_what_they_are() {
     let victim = Victim::sleep();
     let cases: [(&[u8], Kept, bool, &str); 7] = [
         (b"", Kept::None, false, "empty"),
-        (b"\x7f", Kept::Full, false, "not an ELF core"),
+        (b"\x7f", Kept::Partial, false, "not an ELF core"),
         (
             b"not a core at all, but long enough for a header of an ELF file, one would think",
-            Kept::Full,
+            Kept::Partial,
             false,
             "not an ELF",
         ),
-        (&whole[..100], Kept::Full, false, "within its headers"),
+        (&whole[..100], Kept::Partial, false, "within its headers"),
         (
             &whole[..176],
             Kept::Partial,

@@ -23,7 +23,17 @@ fn offline_analysis_equals_the_daemons_and_owns_up_to_what_it_lacks() {
     let executable = image.root.join("app/shop-api");
 
     let report = analyze(&site, &core, &executable, &image.root);
-    assert_eq!(gdb::reported(&report), gdb::reported(&dump["report"]));
+    let (offline, daemons) = (gdb::reported(&report), gdb::reported(&dump["report"]));
+    assert_eq!(offline.len(), daemons.len());
+    for (offline, daemons) in offline.iter().zip(daemons) {
+        // Debug files of this machine may name what the daemon has no symbols for.
+        if daemons.function.is_some() {
+            assert_eq!(offline.function, daemons.function);
+        }
+        if daemons.line.is_some() {
+            assert_eq!(*offline, daemons);
+        }
+    }
     assert_eq!(
         report["signature"]["hash"],
         dump["report"]["signature"]["hash"]

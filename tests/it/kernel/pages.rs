@@ -122,7 +122,7 @@ async fn walk(visitor: &Visitor, container: &str) {
     let groups = visitor.open("/", "groups").await;
     for text in [
         "parse_host",
-        "payments->cents_refunded",
+        "payment->cents_refunded",
         "aground-it/shop-api",
     ] {
         assert!(

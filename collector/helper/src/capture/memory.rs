@@ -48,6 +48,10 @@ pub(crate) fn capture_memory(
     };
     let outcome = stream::store(head, stream, &mut file, budget, stream::workers());
     capture.reason = describe(&outcome, capture);
+    if let (Some(problem), Kept::Full) = (&head.problem, capture.kept) {
+        // All that came was kept, but it is not all of a core.
+        (capture.kept, capture.reason) = (Kept::Partial, Some(problem.clone()));
+    }
     Some(file)
 }
 
