@@ -235,7 +235,7 @@ fn without_authentication(space: &Space<'_>, pc: u64) -> u64 {
 }
 
 /// Go's `runtime.sigpanic`: the signal handler makes it look as if the instruction that faulted had
-/// called it (src/runtime/signal_amd64.go, `preparePanic`), so that its return address is that
+/// called it (`preparePanic` in `src/runtime/signal_amd64.go`), so that its return address is that
 /// instruction and not the one after a call. A fault in a function's first instruction would
 /// otherwise be looked up in the function before it.
 fn feigned_calls(space: &Space<'_>) -> Vec<Range<u64>> {

@@ -38,6 +38,7 @@ fn family(word: &str) -> &'static str {
         | "stack-overflow"
         | "stack-smashing"
         | "heap-corruption"
+        | "buffer-overflow"
         | "truncated-mapping" => "memory",
         "assertion" | "abort" | "uncaught-exception" | "panic" | "pure-virtual-call"
         | "compiler-trap" => "stop",
@@ -46,7 +47,7 @@ fn family(word: &str) -> &'static str {
         | "misaligned-access"
         | "bad-syscall"
         | "breakpoint" => "fault",
-        "killed-by" | "quit" => "outside",
+        "killed-by" | "quit" | "raised" => "outside",
         _ => "unknown",
     }
 }
