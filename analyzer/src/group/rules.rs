@@ -232,6 +232,11 @@ mod tests {
             Some("<alloc::vec::Vec<u8> as core::fmt::Debug>::fmt"),
             false,
         );
+        check(
+            Some("/app/server"),
+            Some("panic_abort::__rust_start_panic"),
+            false,
+        );
         check(Some("/app/server"), Some("runtime.gopanic"), false);
         check(Some("/app/server"), Some("main.(*Server).handle"), true);
         check(Some("[vdso]"), Some("__vdso_gettimeofday"), false);
