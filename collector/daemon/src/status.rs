@@ -2,7 +2,7 @@
 
 use crate::daemon::Daemon;
 use crate::spool;
-use aground_helper::layout;
+use aground_helper::{install, layout};
 use aground_store::types::StoreStatus;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -84,7 +84,7 @@ impl Daemon {
             analyses: live.analyses,
             worker_failures: live.worker_failures,
             resident_bytes: resident_bytes(),
-            installed: is_ours(&core_pattern),
+            installed: feeds(&core_pattern, state_dir),
             core_pattern,
             store,
             rejected: spool::rejected(state_dir),
@@ -108,12 +108,11 @@ fn read_line(path: &str) -> String {
         .to_owned()
 }
 
-/// Whether the kernel pipes cores to our helper: `|/usr/lib/aground/aground-collect …`.
-fn is_ours(core_pattern: &str) -> bool {
-    let program = core_pattern
-        .strip_prefix('|')
-        .and_then(|rest| rest.split_whitespace().next());
-    program.is_some_and(|program| Path::new(program).ends_with("aground-collect"))
+/// Whether the kernel pipes cores to our helper, and that one into this daemon's spool:
+/// `|/usr/lib/aground/aground-collect /var/lib/aground …`.
+fn feeds(core_pattern: &str, state_dir: &Path) -> bool {
+    let into = core_pattern.split_whitespace().nth(1).map(Path::new);
+    install::is_ours(core_pattern) && into == Some(state_dir)
 }
 
 fn resident_bytes() -> u64 {
@@ -128,18 +127,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_pipe_to_our_helper_is_ours() {
+    fn only_a_pipe_to_our_helper_with_our_spool_feeds_us() {
         for (pattern, ours) in [
-            ("|/usr/lib/aground/aground-collect %P %I", true),
-            ("|/opt/aground-collect", true),
-            ("|/usr/share/apport/apport %p", false),
-            ("/usr/lib/aground/aground-collect", false),
-            ("|/bin/not-aground-collect", false),
+            (
+                "|/usr/lib/aground/aground-collect /var/lib/aground %P",
+                true,
+            ),
+            ("|/opt/aground-collect /var/lib/aground", true),
+            ("|/usr/lib/aground/aground-collect /srv/other %P", false),
+            ("|/usr/lib/aground/aground-collect", false),
+            ("|/usr/share/apport/apport /var/lib/aground", false),
+            ("/usr/lib/aground/aground-collect /var/lib/aground", false),
             ("core", false),
             ("|", false),
             ("", false),
         ] {
-            assert_eq!(is_ours(pattern), ours, "{pattern}");
+            let state_dir = Path::new("/var/lib/aground");
+            assert_eq!(feeds(pattern, state_dir), ours, "{pattern}");
         }
         assert!(resident_bytes() > 1 << 20);
     }

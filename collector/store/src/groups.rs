@@ -203,7 +203,7 @@ fn count_buckets(
     Ok(counts)
 }
 
-/// Makes the group when it is new, empty for now. Says whether it was.
+/// Makes the group when it is new, still empty. Says whether it was.
 pub(crate) fn ensure(
     sql: &Transaction<'_>,
     id: &str,
