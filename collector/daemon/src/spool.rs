@@ -144,17 +144,6 @@ pub(crate) fn bare_record(id: &DumpId, entry: &Path, problem: &str) -> Record {
         number: 0,
         name: "unknown".to_owned(),
     };
-    let capture = Capture {
-        state: CaptureState::Interrupted,
-        kept: Kept::None,
-        reason: None,
-        hold_us: None,
-        core_size: None,
-        bytes_seen: 0,
-        bytes_kept: 0,
-        bytes_stored: 0,
-        truncated: false,
-    };
     Record {
         schema: RECORD_SCHEMA,
         id: id.clone(),
@@ -168,7 +157,7 @@ pub(crate) fn bare_record(id: &DumpId, entry: &Path, problem: &str) -> Record {
         container: None,
         unit: None,
         host: Host::default(),
-        capture,
+        capture: Capture::default(),
         modules: vec![],
         problems: vec![format!(
             "{problem}; the time is that of the spool entry, nothing else is known"

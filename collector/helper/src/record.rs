@@ -210,10 +210,19 @@ pub struct Host {
 }
 
 /// How memory was taken.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Capture {
     /// What the record's reader may count on.
     pub state: CaptureState,
+    /// What was asked for: by a label, a rule or the default.
+    #[serde(default)]
+    pub policy: Policy,
+    /// Who asked for it, such as `label aground.policy`; empty in records of older versions.
+    #[serde(default)]
+    pub policy_from: String,
+    /// Who may read the memory.
+    #[serde(default)]
+    pub access: Access,
     /// What was kept of memory.
     pub kept: Kept,
     /// Why that and not more, a sentence; `None` when everything was kept.
@@ -233,25 +242,57 @@ pub struct Capture {
 }
 
 /// How far the capture came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CaptureState {
     /// The helper was still at work when this was written; in a dump taken in by the daemon it
     /// means that the helper was killed.
+    #[default]
     Interrupted,
     /// The helper finished.
     Complete,
 }
 
+/// What to keep of a process's memory, from most to least.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Policy {
+    /// The whole core stream; what is too large for the limits becomes lean.
+    #[default]
+    Full,
+    /// A valid core with all threads' registers and stacks, module data and what they point at.
+    Lean,
+    /// As lean, but memory is dropped as soon as the report exists.
+    Trace,
+    /// No memory.
+    Record,
+}
+
+/// Who may read the memory of a dump (`%d`, `AT_SECURE`, uids and gids).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Access {
+    /// Whoever may read dumps at all.
+    #[default]
+    Readers,
+    /// Root on the host alone: the file belongs to root and the service cannot open it.
+    Root,
+}
+
 /// What was kept of the process's memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kept {
     /// The whole core stream.
     Full,
+    /// A valid core of all threads' registers and stacks, module data and what they point at.
+    Lean,
     /// A beginning of the core stream.
     Partial,
     /// No memory.
+    #[default]
     None,
 }
 

@@ -15,9 +15,9 @@ use crate::identity;
 use crate::kernel_args::KernelArgs;
 use crate::layout::{FALLBACK_DIR, LOG};
 use crate::log_tail;
-use crate::policy;
+use crate::policy::{self, Ceiling, Choice};
 use crate::process::{self, Pinned};
-use crate::record::{Capture, CaptureState, Host, Kept, Process, RECORD_SCHEMA, Record};
+use crate::record::{Capture, CaptureState, Host, Process, RECORD_SCHEMA, Record};
 use crate::spool::{self, Entry, Spool, SpoolError};
 use crate::surroundings;
 use crate::sys;
@@ -62,6 +62,9 @@ fn collect(args: &[OsString], started: Instant) -> Result<(), SpoolError> {
         .as_ref()
         .and_then(|pinned| identify(pinned, &mut record));
 
+    let choice = Choice::default();
+    (record.capture.policy, record.capture.policy_from) = (choice.policy, choice.from.clone());
+
     // From here the crash cannot be lost.
     let Place { entry, writable } = first_record(&args.state_dir, &mut record)?;
 
@@ -74,7 +77,9 @@ fn collect(args: &[OsString], started: Instant) -> Result<(), SpoolError> {
         .map(|pinned| open_files(pinned, &mut record))
         .unwrap_or_default();
     let core_file = if writable {
+        let decision = policy::decide(&choice, &Ceiling::none(), head.size, entry.free_bytes());
         memory::capture_memory(
+            decision,
             &head,
             &mut memory::PipeReader(&mut core),
             &entry,
@@ -122,15 +127,8 @@ fn new_record(args: &KernelArgs, has_pidfd: bool, problems: Vec<String>) -> Reco
         unit: None,
         host: host(),
         capture: Capture {
-            state: CaptureState::Interrupted,
-            kept: Kept::None,
             reason: Some("the helper was stopped before the memory was kept".to_owned()),
-            hold_us: None,
-            core_size: None,
-            bytes_seen: 0,
-            bytes_kept: 0,
-            bytes_stored: 0,
-            truncated: false,
+            ..Capture::default()
         },
         modules: Vec::new(),
         problems,

@@ -242,6 +242,7 @@ fn command(record: &Record) -> String {
 fn kept(kept: Kept) -> &'static str {
     match kept {
         Kept::Full => "full",
+        Kept::Lean => "lean",
         Kept::Partial => "partial",
         Kept::None => "none",
     }

@@ -243,6 +243,7 @@ pub fn record(number: u8) -> Record {
             bytes_kept: size,
             bytes_stored: 0,
             truncated: false,
+            ..Capture::default()
         },
         modules: vec![Module {
             path: "/lib/lib\"x\r\n.so".to_owned(),

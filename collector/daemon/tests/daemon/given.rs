@@ -120,6 +120,7 @@ pub fn record(number: u8) -> Record {
             bytes_kept: 8,
             bytes_stored: 8,
             truncated: false,
+            ..Capture::default()
         },
         modules: vec![],
         problems: vec![],

@@ -2,7 +2,7 @@
 
 use super::elf::CoreHead;
 use super::stream::{self, CoreOutcome};
-use crate::policy::{self, Decision};
+use crate::policy::Decision;
 use crate::record::{Capture, Kept, Record};
 use crate::spool::Entry;
 use std::fs::File;
@@ -19,6 +19,7 @@ impl Read for PipeReader<'_> {
 
 /// Stores the memory by policy; returns the file when it holds some.
 pub(crate) fn capture_memory(
+    decision: Decision,
     head: &CoreHead,
     stream: &mut impl Read,
     entry: &Entry,
@@ -28,10 +29,14 @@ pub(crate) fn capture_memory(
     let capture = &mut record.capture;
     capture.core_size = head.size;
     capture.bytes_seen = length(&head.bytes);
-    let budget = match policy::decide(head.size, entry.free_bytes()) {
+    let budget = match decision {
         Decision::Full { budget } if !head.bytes.is_empty() => budget,
         Decision::Full { .. } => {
             capture.reason = Some("the core stream was empty".to_owned());
+            return None;
+        }
+        Decision::Lean { reason, .. } => {
+            capture.reason = reason.or_else(|| Some("no whole core was asked for".to_owned()));
             return None;
         }
         Decision::None { reason } => {
@@ -103,20 +108,12 @@ fn length(bytes: &[u8]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::CaptureState;
 
     #[test]
     fn what_is_missing_is_described() {
         let capture = Capture {
-            state: CaptureState::Interrupted,
-            kept: Kept::None,
-            reason: None,
-            hold_us: None,
             core_size: Some(100),
-            bytes_seen: 0,
-            bytes_kept: 0,
-            bytes_stored: 0,
-            truncated: false,
+            ..Capture::default()
         };
         let check = |seen, raw, stopped: Option<&str>, kept, truncated, reason: Option<&str>| {
             let mut capture = capture.clone();

@@ -141,6 +141,7 @@ pub fn record(number: u8) -> Record {
             bytes_kept: 1 << 20,
             bytes_stored: 4,
             truncated: false,
+            ..Capture::default()
         },
         modules: vec![],
         problems: vec![],

@@ -153,6 +153,7 @@ pub fn capture(record: &Record) -> Vec<Fact> {
 fn kept(capture: &Capture) -> String {
     match capture.kept {
         Kept::Full => "all of it".to_owned(),
+        Kept::Lean => format!("lean: {}", bytes::size(capture.bytes_kept)),
         Kept::Partial => format!("a beginning: {}", bytes::size(capture.bytes_kept)),
         Kept::None => "none".to_owned(),
     }
