@@ -10,6 +10,7 @@ mod tidy;
 mod kernel {
     mod bad_input;
     mod claim;
+    mod context;
     mod docker_cli;
     mod groups;
     mod install;

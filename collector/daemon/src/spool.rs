@@ -156,6 +156,7 @@ pub(crate) fn bare_record(id: &DumpId, entry: &Path, problem: &str) -> Record {
         },
         container: None,
         unit: None,
+        context: aground_helper::record::Context::default(),
         host: Host::default(),
         capture: Capture::default(),
         modules: vec![],

@@ -17,6 +17,7 @@
 pub mod bounded;
 pub mod capture;
 pub mod container;
+mod context;
 pub mod docker;
 pub mod id;
 mod identity;

@@ -4,6 +4,10 @@
 //! lost) and once more when the capture has ended. All texts come from hostile bytes through
 //! [`crate::text::escape_bytes`]: valid UTF-8, bounded, nothing else promised.
 
+mod context;
+
+pub use context::{Context, Cpu, Mount, Resources, Security, Socket};
+
 use crate::id::DumpId;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -32,6 +36,9 @@ pub struct Record {
     /// The systemd unit (or other cgroup leaf) for processes that ran in no container.
     #[serde(default)]
     pub unit: Option<String>,
+    /// What surrounded the process.
+    #[serde(default)]
+    pub context: Context,
     /// The machine.
     pub host: Host,
     /// How the memory was taken, and what was not kept.

@@ -9,6 +9,7 @@ use crate::capture::memory;
 use crate::capture::modules::{self, OpenFile};
 use crate::capture::stream;
 use crate::container;
+use crate::context;
 use crate::docker::{DockerFiles, Log};
 use crate::id::DumpId;
 use crate::identity;
@@ -17,7 +18,7 @@ use crate::layout::{FALLBACK_DIR, LOG};
 use crate::log_tail;
 use crate::policy::{self, Ceiling, Choice};
 use crate::process::{self, Pinned};
-use crate::record::{Capture, CaptureState, Host, Process, RECORD_SCHEMA, Record};
+use crate::record::{Capture, CaptureState, Context, Host, Process, RECORD_SCHEMA, Record};
 use crate::spool::{self, Entry, Spool, SpoolError};
 use crate::surroundings;
 use crate::sys;
@@ -61,6 +62,9 @@ fn collect(args: &[OsString], started: Instant) -> Result<(), SpoolError> {
     let log = pinned
         .as_ref()
         .and_then(|pinned| identify(pinned, &mut record));
+    if let Some(pinned) = &pinned {
+        record.context = context::snapshot(pinned, &record);
+    }
 
     let choice = Choice::default();
     (record.capture.policy, record.capture.policy_from) = (choice.policy, choice.from.clone());
@@ -125,6 +129,7 @@ fn new_record(args: &KernelArgs, has_pidfd: bool, problems: Vec<String>) -> Reco
         kernel: facts,
         container: None,
         unit: None,
+        context: Context::default(),
         host: host(),
         capture: Capture {
             reason: Some("the helper was stopped before the memory was kept".to_owned()),

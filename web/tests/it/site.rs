@@ -229,6 +229,7 @@ pub fn record(number: u8) -> Record {
             ..Container::default()
         }),
         unit: None,
+        context: aground_helper::record::Context::default(),
         host: Host {
             hostname: "box".to_owned(),
             ..Host::default()

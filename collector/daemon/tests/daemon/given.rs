@@ -109,6 +109,7 @@ pub fn record(number: u8) -> Record {
         },
         container: None,
         unit: None,
+        context: aground_helper::record::Context::default(),
         host: Host::default(),
         capture: Capture {
             state: CaptureState::Complete,

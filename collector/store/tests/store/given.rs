@@ -127,6 +127,7 @@ pub fn record(number: u8) -> Record {
         },
         container: None,
         unit: None,
+        context: aground_helper::record::Context::default(),
         host: Host {
             hostname: "node1".into(),
             ..Host::default()

@@ -3,6 +3,7 @@
 use super::error::Trouble;
 use super::{Shell, blocking, html};
 use crate::App;
+use crate::ui::view::context;
 use crate::ui::view::crash::Row;
 use crate::ui::view::facts::{self, Fact};
 use crate::ui::view::modules::{ModuleRow, modules};
@@ -75,6 +76,10 @@ pub struct DumpPage {
     open_files: Vec<(i32, String)>,
     environment: Vec<(String, String)>,
     cgroup: Vec<String>,
+    resources: Vec<Fact>,
+    confinement: Vec<Fact>,
+    sockets: Vec<(i32, String)>,
+    mounts: Vec<(String, String)>,
     modules: Vec<ModuleRow>,
     modules_left_out: usize,
     log: Option<Vec<String>>,
@@ -131,6 +136,22 @@ impl DumpPage {
             open_files: open_files(dump),
             environment: environment(dump),
             cgroup: record.process.cgroup.iter().take(MOST).cloned().collect(),
+            resources: context::resources(&record.context.resources),
+            confinement: context::confinement(&record.context),
+            sockets: record
+                .context
+                .sockets
+                .iter()
+                .take(MOST)
+                .map(context::socket)
+                .collect(),
+            mounts: record
+                .context
+                .mounts
+                .iter()
+                .take(MOST)
+                .map(context::mount)
+                .collect(),
             modules,
             modules_left_out,
             log: dump.log_tail.as_deref().map(text::lines),

@@ -20,14 +20,14 @@ pub struct Fact {
 
 /// Collects facts, leaving out what is not known.
 #[derive(Default)]
-struct Facts(Vec<Fact>);
+pub(super) struct Facts(pub(super) Vec<Fact>);
 
 impl Facts {
-    fn word(&mut self, name: &'static str, value: impl Into<Option<String>>) {
+    pub(super) fn word(&mut self, name: &'static str, value: impl Into<Option<String>>) {
         self.push(name, value.into(), false);
     }
 
-    fn code(&mut self, name: &'static str, value: impl Into<Option<String>>) {
+    pub(super) fn code(&mut self, name: &'static str, value: impl Into<Option<String>>) {
         self.push(name, value.into(), true);
     }
 

@@ -1,6 +1,7 @@
 //! Turns what the store hands out into what people read.
 
 pub mod bytes;
+pub mod context;
 pub mod crash;
 pub mod facts;
 pub mod kind;
