@@ -1,7 +1,7 @@
 //! Decides which of the containers named by a cgroup is believed.
 
 use crate::container::Candidate;
-use crate::docker::Found;
+use crate::disk::docker::Found;
 use crate::record::{ClaimedContainer, Container, IdentitySource};
 
 /// The outermost container that the disk confirms, or else the outermost named. Those further in
@@ -10,6 +10,10 @@ pub(crate) fn trusted(
     candidates: &[Candidate],
     find: impl Fn(&str) -> Option<Found>,
 ) -> Option<(Container, Option<Found>)> {
+    let candidates: Vec<&Candidate> = candidates
+        .iter()
+        .filter(|candidate| !candidate.only_possible)
+        .collect();
     let confirmed = candidates
         .iter()
         .enumerate()
@@ -17,7 +21,7 @@ pub(crate) fn trusted(
     let (at, found) = confirmed.map_or((0, None), |(at, found)| (at, Some(found)));
     let candidate = candidates.get(at)?;
     let inner = candidates.iter().skip(at.saturating_add(1));
-    let claimed = |inner: &Candidate| ClaimedContainer {
+    let claimed = |inner: &&Candidate| ClaimedContainer {
         runtime: inner.runtime.to_owned(),
         id: inner.id.clone(),
     };
@@ -48,8 +52,12 @@ mod tests {
     fn candidate(id: char) -> Candidate {
         Candidate {
             runtime: "containerd",
+            namespace: None,
             id: id.to_string().repeat(64),
             pod_uid: None,
+            path: format!("/{id}"),
+            user: None,
+            only_possible: false,
         }
     }
 

@@ -18,7 +18,7 @@ pub mod bounded;
 pub mod capture;
 pub mod container;
 mod context;
-pub mod docker;
+pub mod disk;
 pub mod id;
 mod identity;
 pub mod install;

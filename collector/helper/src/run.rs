@@ -10,7 +10,7 @@ use crate::capture::modules::{self, OpenFile};
 use crate::capture::stream;
 use crate::container;
 use crate::context;
-use crate::docker::{DockerFiles, Log};
+use crate::disk::docker::{DockerFiles, Log};
 use crate::id::DumpId;
 use crate::identity;
 use crate::kernel_args::KernelArgs;

@@ -1,0 +1,3 @@
+//! Confirms containers on the host's disk.
+
+pub mod docker;
