@@ -26,6 +26,7 @@ fn filled(text: &str) -> Vec<u8> {
         .replace("<POD>", pod)
         .replace("<POD_>", &pod.replace('-', "_"))
         .replace("<STATIC>", &A[..32])
+        .replace("<243>", &"x".repeat(243))
         .replace("<255>", &"x".repeat(255))
         .replace("<64k>", &"x".repeat(64 << 10));
     let mut bytes = Vec::new();
