@@ -25,6 +25,24 @@ pub fn escape_bytes(bytes: &[u8], limit: usize) -> String {
     text
 }
 
+/// Undoes what the kernel does to paths in /proc, where space, tab, newline and backslash stand as `\040` and the like (`mangle_path`).
+pub fn unescape_octal(field: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let Some((first, tail)) = rest.split_first() {
+        let digits = (*first == b'\\').then(|| tail.get(..3)).flatten();
+        let byte = digits
+            .and_then(|digits| str::from_utf8(digits).ok())
+            .and_then(|digits| u8::from_str_radix(digits, 8).ok());
+        bytes.push(byte.unwrap_or(*first));
+        rest = match byte {
+            Some(_) => tail.get(3..).unwrap_or_default(),
+            None => tail,
+        };
+    }
+    bytes
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -35,5 +53,9 @@ mod tests {
         assert_eq!(escape_bytes("grün".as_bytes(), 100), "grün");
         assert_eq!(escape_bytes(&[b'x'; 1000], 10), "xxxxxxxxxx…");
         assert_eq!(escape_bytes("ü".repeat(10).as_bytes(), 3), "ü…");
+        assert_eq!(
+            unescape_octal(b"/a\\040b\\134c\\0\\999"),
+            b"/a b\\c\\0\\999"
+        );
     }
 }

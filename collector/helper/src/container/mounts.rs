@@ -1,7 +1,7 @@
 //! Reads what a process's mountinfo says of its container, where its cgroup is silent. Pure.
 //!
 //! Runtimes mount files of their own into every container, and the kernel shows where in their
-//! file system those lie. Prefixes differ (user homes, `/var/lib/rancher`, OSTree deployments), so
+//! file system those lie. Prefixes differ (user homes, `/var/lib/rancher`, other deployments), so
 //! only the ends of paths are compared, and only together with the place of the mount: the host
 //! itself sees other mounts of the same files. A container that may mount can imitate all of
 //! this, so that everything here is a claim.
@@ -10,7 +10,7 @@
 //! network, which in a pod is the sandbox, and may be another container with Docker and Podman.
 
 use super::names::{is_container_id, is_oci_id, shaped_pod_uid};
-use crate::text::escape_bytes;
+use crate::text::{escape_bytes, unescape_octal};
 
 /// Most mounts looked at.
 const MAX_MOUNTS: usize = 4096;
@@ -71,30 +71,8 @@ pub fn claims(mountinfo: &[u8]) -> Claims {
 /// The fourth and fifth field: the path within the file system, and where it is mounted.
 fn root_and_point(line: &[u8]) -> Option<(String, String)> {
     let mut fields = line.split(|b| *b == b' ').skip(3);
-    let text = |field| escape_bytes(&unmangle(field), 4096);
+    let text = |field| escape_bytes(&unescape_octal(field), 4096);
     Some((text(fields.next()?), text(fields.next()?)))
-}
-
-/// Undoes the kernel's `\040` for the bytes that would break a line (fs/seq_file.c, `mangle_path`).
-fn unmangle(field: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(field.len().min(4096));
-    let mut rest = field;
-    while let Some((first, tail)) = rest.split_first() {
-        let octal = rest
-            .strip_prefix(b"\\")
-            .and_then(|digits| str::from_utf8(digits.get(..3)?).ok());
-        match octal.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = rest.get(4..).unwrap_or_default();
-            }
-            None => {
-                bytes.push(*first);
-                rest = tail;
-            }
-        }
-    }
-    bytes
 }
 
 impl Claims {
@@ -304,6 +282,5 @@ mod tests {
             claims(b"\n \n1 2 3\n1 2 3 \xff\xfe\n36 35 98:0 /a\\04 /b\\999 rw"),
             Claims::default()
         );
-        assert_eq!(unmangle(b"/a\\040b\\134c\\0"), b"/a b\\c\\0");
     }
 }

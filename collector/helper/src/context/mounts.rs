@@ -2,7 +2,7 @@
 
 use crate::bounded::read_proc_at;
 use crate::record::Mount;
-use crate::text::escape_bytes;
+use crate::text::{escape_bytes, unescape_octal};
 use rustix::fd::AsFd;
 
 /// Most bytes taken, and most mounts kept.
@@ -29,7 +29,7 @@ fn mount(line: &[u8]) -> Option<Mount> {
     let (root, path, options) = (fields.next()?, fields.next()?, fields.next()?);
     let mut rest = fields.skip_while(|field| *field != b"-").skip(1);
     let (kind, source) = (rest.next()?, rest.next()?);
-    let text = |field: &[u8]| escape_bytes(&unescape(field), MAX_PATH);
+    let text = |field: &[u8]| escape_bytes(&unescape_octal(field), MAX_PATH);
     Some(Mount {
         path: text(path),
         kind: text(kind),
@@ -37,24 +37,6 @@ fn mount(line: &[u8]) -> Option<Mount> {
         root: text(root),
         read_only: options.split(|b| *b == b',').any(|option| option == b"ro"),
     })
-}
-
-/// Space, tab, newline and backslash stand there as `\040` and the like (`fs/proc_namespace.c`).
-fn unescape(field: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(field.len());
-    let mut rest = field;
-    while let Some((first, tail)) = rest.split_first() {
-        let digits = (*first == b'\\').then(|| tail.get(..3)).flatten();
-        let byte = digits
-            .and_then(|digits| str::from_utf8(digits).ok())
-            .and_then(|digits| u8::from_str_radix(digits, 8).ok());
-        bytes.push(byte.unwrap_or(*first));
-        rest = match byte {
-            Some(_) => tail.get(3..).unwrap_or_default(),
-            None => tail,
-        };
-    }
-    bytes
 }
 
 #[cfg(test)]
