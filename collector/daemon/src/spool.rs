@@ -85,14 +85,16 @@ fn is_settled(metadata: &fs::Metadata) -> bool {
     age.is_none_or(|age| age >= SETTLED)
 }
 
-/// Takes the records the helper could only leave in the runtime directory (the state directory
+/// Takes the records the helper could only leave in the fallback directory (the state directory
 /// could not be written then) into the spool. Another file system: copied, then removed there.
 pub(crate) fn fetch_fallback(
-    runtime_dir: &Path,
     state_dir: &Path,
     is_known: impl Fn(&DumpId) -> bool,
 ) -> io::Result<()> {
-    let fallback = runtime_dir.join("fallback");
+    let fallback = layout::fallback_dir(state_dir);
+    if !fallback.exists() {
+        return Ok(());
+    }
     rescue_abandoned(&fallback)?;
     for entry in ready_entries(&fallback)? {
         if !is_known(&entry.id) {

@@ -8,17 +8,38 @@
 //!     core.zst                      seekable zstd; absent when no memory was kept
 //!     log.txt                       tail of the container's log, when there was one
 //!     modules/<sha256>              mapped ELF files that the module store did not have
-//!   dumps/<dump id>/                record.json core.zst log.txt report.json (daemon)
+//!     private/<sha256>              those that only root may read, beside such a core
+//!   dumps/<dump id>/                record.json core.zst log.txt report.json private/ (daemon)
 //!   modules/<2 digits>/<sha256>     every mapped ELF file once, named by its content (daemon)
 //!   aground.db                      metadata (daemon)
 //!   previous.json                   kernel settings as `aground install` found them
 //! ```
 
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Component, Path, PathBuf};
+
 /// The default state directory.
 pub const STATE_DIR: &str = "/var/lib/aground";
 /// Where the record alone goes when the state directory cannot be written; laid out like it, and
-/// its owner's. Straight beneath `/run`, which only root can write: nobody can put a link there.
-pub const FALLBACK_DIR: &str = "/run/aground-fallback";
+/// its owner's. One for each state directory, straight beneath `/run`, which only root can write:
+/// nobody can put a link there.
+pub fn fallback_dir(state_dir: &Path) -> PathBuf {
+    let mut name = OsString::from("aground-fallback");
+    if state_dir != Path::new(STATE_DIR) {
+        for part in state_dir.components() {
+            if let Component::Normal(part) = part {
+                name.push("-");
+                name.push(part);
+            }
+        }
+    }
+    let name: Vec<u8> = name.into_vec().into_iter().take(LONGEST_NAME).collect();
+    Path::new("/run").join(OsString::from_vec(name))
+}
+
+/// Longest file name, bytes (`NAME_MAX`).
+const LONGEST_NAME: usize = 255;
 /// The default runtime directory (sockets).
 pub const RUNTIME_DIR: &str = "/run/aground";
 /// Spool entries that are being written, below the state directory.
@@ -29,6 +50,8 @@ pub const READY: &str = "spool/ready";
 pub const DUMPS: &str = "dumps";
 /// The module store, below the state directory; also the folder of new modules in an entry.
 pub const MODULES: &str = "modules";
+/// Modules that only root may read, beside the core of their dump.
+pub const PRIVATE_MODULES: &str = "private";
 /// The record's file name.
 pub const RECORD: &str = "record.json";
 /// The compressed core's file name.
@@ -41,3 +64,22 @@ pub const REPORT: &str = "report.json";
 pub const DATABASE: &str = "aground.db";
 /// Where `aground install` keeps the kernel settings it replaced.
 pub const PREVIOUS: &str = "previous.json";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_state_directory_has_a_fallback_of_its_own() {
+        let check = |state: &str, expected: &str| {
+            assert_eq!(fallback_dir(Path::new(state)), Path::new(expected), "{state}");
+        };
+        check(STATE_DIR, "/run/aground-fallback");
+        check("/var/lib/aground/", "/run/aground-fallback");
+        check("/srv/a/../b", "/run/aground-fallback-srv-a-b");
+        check("", "/run/aground-fallback");
+        let long = format!("/{}", "x/".repeat(400));
+        let name = fallback_dir(Path::new(&long));
+        assert_eq!(name.as_os_str().len(), "/run/".len() + LONGEST_NAME);
+    }
+}

@@ -14,6 +14,7 @@
 //!
 //! [`run`] is that path on one page.
 
+pub mod access;
 pub mod bounded;
 pub mod capture;
 pub mod container;

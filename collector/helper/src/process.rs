@@ -132,7 +132,8 @@ pub fn snapshot(pinned: &Pinned, problems: &mut Vec<String>) -> Process {
     process.cgroup = reader.lines("cgroup");
     process.secure = reader
         .bytes("auxv", MAX_LINES)
-        .and_then(|auxv| at_secure(&auxv));
+        .and_then(|auxv| unprivileged(&auxv))
+            .map(|unprivileged| !unprivileged);
     process.limits = reader
         .lines("limits")
         .iter()
@@ -348,9 +349,17 @@ fn limit(line: &str) -> Option<Limit> {
     (value(&limit.soft) && value(&limit.hard)).then_some(limit)
 }
 
-/// `AT_SECURE` of an auxiliary vector. The words have the process's width, which the vector
-/// itself shows: read too wide, the first type holds two words and is absurd.
-fn at_secure(auxv: &[u8]) -> Option<bool> {
+/// `AT_SECURE` (include/uapi/linux/auxvec.h).
+const AT_SECURE: u64 = 23;
+
+/// Whether an auxiliary vector is that of a program started without raised privileges.
+pub(crate) fn unprivileged(auxv: &[u8]) -> Option<bool> {
+    auxv_value(auxv, AT_SECURE).map(|secure| secure == 0)
+}
+
+/// A value of an auxiliary vector. The words have the process's width, which the vector itself
+/// shows: read too wide, the first type holds two words and is absurd.
+pub(crate) fn auxv_value(auxv: &[u8], kind: u64) -> Option<u64> {
     let wide = auxv
         .chunks_exact(8)
         .map(|word| word.try_into().map_or(u64::MAX, u64::from_ne_bytes));
@@ -359,16 +368,15 @@ fn at_secure(auxv: &[u8]) -> Option<bool> {
             .map(u32::from_ne_bytes)
             .map_or(u64::MAX, u64::from)
     });
-    at_secure_in(wide).or_else(|| at_secure_in(narrow))
+    value_in(wide, kind).or_else(|| value_in(narrow, kind))
 }
 
-fn at_secure_in(mut words: impl Iterator<Item = u64>) -> Option<bool> {
+fn value_in(mut words: impl Iterator<Item = u64>, wanted: u64) -> Option<u64> {
     const AT_NULL: u64 = 0;
-    const AT_SECURE: u64 = 23;
     const LARGEST_TYPE: u64 = 4096;
     loop {
         match (words.next()?, words.next()?) {
-            (AT_SECURE, value) => return Some(value != 0),
+            (kind, value) if kind == wanted => return Some(value),
             (AT_NULL, _) => return None,
             (kind, _) if kind > LARGEST_TYPE => return None,
             _ => {}
@@ -493,7 +501,7 @@ mod tests {
     }
 
     #[test]
-    fn at_secure_is_found_in_both_widths() {
+    fn the_auxiliary_vector_is_read_in_both_widths() {
         let wide: Vec<u8> = [33u64, 0x7fff_0000_0000, 23, 1, 0, 0]
             .iter()
             .flat_map(|w| w.to_ne_bytes())
@@ -502,12 +510,13 @@ mod tests {
             .iter()
             .flat_map(|w| w.to_ne_bytes())
             .collect();
-        assert_eq!(at_secure(&wide), Some(true));
-        assert_eq!(at_secure(&narrow), Some(true));
+        assert_eq!(unprivileged(&wide), Some(false));
+        assert_eq!(unprivileged(&narrow), Some(false));
+        assert_eq!(auxv_value(&wide, 33), Some(0x7fff_0000_0000));
         for cut in 0..16 {
-            assert_eq!(at_secure(&wide[..cut]), None);
+            assert_eq!(unprivileged(&wide[..cut]), None);
         }
-        assert_eq!(at_secure(&[0xff; 64]), None);
+        assert_eq!(unprivileged(&[0xff; 64]), None);
     }
 
     #[test]

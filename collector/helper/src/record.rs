@@ -230,6 +230,9 @@ pub struct Capture {
     /// Who may read the memory.
     #[serde(default)]
     pub access: Access,
+    /// Why only root may, a sentence; `None` when readers may.
+    #[serde(default)]
+    pub access_reason: Option<String>,
     /// What was kept of memory.
     pub kept: Kept,
     /// Why that and not more, a sentence; `None` when everything was kept.

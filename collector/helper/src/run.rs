@@ -3,7 +3,9 @@
 //! Before the record is on disk nothing may take long or fail the whole; before the release every
 //! instruction is time the dead container cannot restart in; after it, we are in no hurry.
 
+use crate::access;
 use crate::bounded::first_line;
+use crate::capture::auxv;
 use crate::capture::elf::read_core_head;
 use crate::capture::memory;
 use crate::capture::modules::{self, OpenFile};
@@ -14,7 +16,7 @@ use crate::disk::docker::{DockerFiles, Log};
 use crate::id::DumpId;
 use crate::identity;
 use crate::kernel_args::KernelArgs;
-use crate::layout::{FALLBACK_DIR, LOG};
+use crate::layout::{LOG, fallback_dir};
 use crate::log_tail;
 use crate::policy::{self, Ceiling, Choice};
 use crate::process::{self, Pinned};
@@ -66,16 +68,21 @@ fn collect(args: &[OsString], started: Instant) -> Result<(), SpoolError> {
         record.context = context::snapshot(pinned, &record);
     }
 
+    settle_access(&mut record, None);
+
     let choice = Choice::default();
     (record.capture.policy, record.capture.policy_from) = (choice.policy, choice.from.clone());
 
     // From here the crash cannot be lost.
-    let Place { entry, writable } = first_record(&args.state_dir, &mut record)?;
+    let Place { mut entry, writable } = first_record(&args.state_dir, &mut record)?;
 
     // Its memory, and descriptors of the files it had mapped.
     let mut core = rustix::stdio::stdin();
     stream::enlarge_pipe(core);
-    let head = read_core_head(&mut memory::PipeReader(&mut core));
+    let mut head = read_core_head(&mut memory::PipeReader(&mut core));
+    let vector = auxv::of_core(&mut head, &mut memory::PipeReader(&mut core));
+    settle_access(&mut record, vector.as_deref());
+    entry.restrict_to(record.capture.access);
     let files = pinned
         .as_ref()
         .map(|pinned| open_files(pinned, &mut record))
@@ -112,6 +119,15 @@ fn collect(args: &[OsString], started: Instant) -> Result<(), SpoolError> {
     record.capture.state = CaptureState::Complete;
     last_record(&entry, &mut record)?;
     entry.finish()
+}
+
+fn settle_access(record: &mut Record, auxv: Option<&[u8]>) {
+    access::settle(
+        &mut record.capture,
+        &record.kernel,
+        &mut record.process,
+        auxv,
+    );
 }
 
 fn new_record(args: &KernelArgs, has_pidfd: bool, problems: Vec<String>) -> Record {
@@ -212,9 +228,9 @@ fn first_record(state_dir: &Path, record: &mut Record) -> Result<Place, SpoolErr
         "the state directory could not be used: {}",
         chain(&error)
     ));
-    let fallback = Path::new(FALLBACK_DIR);
-    spool::make_like(fallback, state_dir);
-    begin(fallback, record)
+    let fallback = fallback_dir(state_dir);
+    spool::make_like(&fallback, state_dir);
+    begin(&fallback, record)
         .map(|entry| Place {
             entry,
             writable: false,

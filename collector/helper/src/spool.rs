@@ -16,8 +16,8 @@ pub use found::{
 
 use crate::bounded::{open_dir, open_dir_at};
 use crate::id::DumpId;
-use crate::layout::{CORE, INCOMING, MODULES, READY, RECORD};
-use crate::record::Record;
+use crate::layout::{CORE, INCOMING, MODULES, PRIVATE_MODULES, READY, RECORD};
+use crate::record::{Access, Record};
 use rustix::fs::{AtFlags, FlockOperation, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
 use std::collections::BTreeMap;
@@ -61,10 +61,12 @@ pub struct Spool {
     owner: Owner,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Owner(Uid, Gid);
 
 impl Owner {
+    const ROOT: Self = Self(Uid::ROOT, Gid::ROOT);
+
     /// Gives a file or directory we have just created to the owner of the state directory.
     /// A failure leaves it root's: the crash is still recorded, which is worth more.
     fn take(self, fd: impl AsFd) {
@@ -76,6 +78,7 @@ impl Owner {
         match rustix::fs::mkdirat(&parent, name, Mode::RWXU) {
             Ok(()) => {
                 let directory = open_dir_at(&parent, name)?;
+                is_our_own(&directory)?;
                 self.take(&directory);
                 Ok(directory)
             }
@@ -131,11 +134,13 @@ impl Spool {
             .map_err(failed("making the entry"))?;
         let directory =
             open_dir_at(&self.incoming, id.as_str()).map_err(failed("opening the entry"))?;
+        is_our_own(&directory).map_err(failed("opening the entry"))?;
         // Nobody else looks at an entry without a record, so the lock is free.
         let lock = rustix::fs::flock(&directory, FlockOperation::NonBlockingLockExclusive);
         lock.map_err(failed("locking the entry"))?;
         self.owner.take(&directory);
         Ok(Entry {
+            memory_owner: self.owner,
             spool: self,
             directory,
             id: id.clone(),
@@ -149,9 +154,18 @@ pub struct Entry {
     spool: Spool,
     directory: OwnedFd,
     id: DumpId,
+    memory_owner: Owner,
 }
 
 impl Entry {
+    /// Says who may read the memory that is written from now on.
+    pub fn restrict_to(&mut self, access: Access) {
+        self.memory_owner = match access {
+            Access::Readers => self.spool.owner,
+            Access::Root => Owner::ROOT,
+        };
+    }
+
     /// Writes `record.json`, in place of an earlier one, and makes it last.
     pub fn write_record(&self, record: &Record) -> Result<(), SpoolError> {
         let written = replace_record(&self.directory, record, self.spool.owner);
@@ -163,7 +177,7 @@ impl Entry {
     /// The file to write the core to; [`Self::keep_core`] gives it its name, so that nobody
     /// takes the core of a killed helper for a whole one.
     pub fn new_core(&self) -> io::Result<File> {
-        self.spool.owner.file(&self.directory, PARTIAL_CORE)
+        self.memory_owner.file(&self.directory, PARTIAL_CORE)
     }
 
     /// Makes the finished core last, under its name.
@@ -185,11 +199,13 @@ impl Entry {
 
     /// Forgets the modules, to make room.
     pub fn discard_modules(&self) {
-        let Ok(modules) = open_dir_at(&self.directory, MODULES) else {
-            return;
-        };
-        for name in names(&modules).unwrap_or_default() {
-            let _ = rustix::fs::unlinkat(&modules, name, AtFlags::empty());
+        for modules in [MODULES, PRIVATE_MODULES] {
+            let Ok(modules) = open_dir_at(&self.directory, modules) else {
+                continue;
+            };
+            for name in names(&modules).unwrap_or_default() {
+                let _ = rustix::fs::unlinkat(&modules, name, AtFlags::empty());
+            }
         }
     }
 
@@ -220,13 +236,21 @@ impl Entry {
         };
         there(stored()).unwrap_or(false)
             || there(open_dir_at(&self.directory, MODULES)).unwrap_or(false)
+            || there(open_dir_at(&self.directory, PRIVATE_MODULES)).unwrap_or(false)
     }
 
-    /// A new file among the entry's modules, without a name of its own yet.
-    pub fn new_module(&self) -> io::Result<NewModule> {
-        let directory = self.spool.owner.directory(&self.directory, MODULES)?;
+    /// A new file among the entry's modules, without a name of its own yet. `public` is whether
+    /// everybody could read the file it copies: what only some could is kept as the memory is.
+    pub fn new_module(&self, public: bool) -> io::Result<NewModule> {
+        let private = !public && self.memory_owner != self.spool.owner;
+        let (name, owner) = if private {
+            (PRIVATE_MODULES, self.memory_owner)
+        } else {
+            (MODULES, self.spool.owner)
+        };
+        let directory = self.spool.owner.directory(&self.directory, name)?;
         let _ = rustix::fs::unlinkat(&directory, NEW_MODULE, AtFlags::empty());
-        let file = self.spool.owner.file(&directory, NEW_MODULE)?;
+        let file = owner.file(&directory, NEW_MODULE)?;
         Ok(NewModule {
             directory,
             file,
@@ -240,10 +264,13 @@ impl Entry {
             spool,
             directory,
             id,
+            memory_owner: _,
         } = self;
         let hand_over = || {
-            if let Ok(modules) = open_dir_at(&directory, MODULES) {
-                rustix::fs::fsync(modules)?;
+            for modules in [MODULES, PRIVATE_MODULES] {
+                if let Ok(modules) = open_dir_at(&directory, modules) {
+                    rustix::fs::fsync(modules)?;
+                }
             }
             rustix::fs::fsync(&directory)?;
             rustix::fs::renameat(&spool.incoming, id.as_str(), &spool.ready, id.as_str())?;
@@ -295,6 +322,19 @@ impl Drop for NewModule {
             let _ = rustix::fs::unlinkat(&self.directory, NEW_MODULE, AtFlags::empty());
         }
     }
+}
+
+/// Refuses a directory that another user put in the place of the one we have just made: what it
+/// holds would become root's word, and changing its owner would be a gift.
+fn is_our_own(directory: &OwnedFd) -> io::Result<()> {
+    let owner = rustix::fs::fstat(directory)?.st_uid;
+    if owner == rustix::process::geteuid().as_raw() {
+        return Ok(());
+    }
+    Err(io::Error::new(
+        io::ErrorKind::PermissionDenied,
+        "somebody put another directory in its place",
+    ))
 }
 
 /// Makes the directory `path`, if it is not there, for the owner of `model`. That those who read

@@ -5,7 +5,7 @@
 
 use aground_helper::capture::elf::CoreHead;
 use aground_helper::capture::stream;
-use aground_helper::layout::{CORE, FALLBACK_DIR, INCOMING, READY};
+use aground_helper::layout::{CORE, INCOMING, READY, fallback_dir};
 use aground_helper::record::{CaptureState, Kept, Record};
 use aground_helper::spool;
 use std::fs::{self, File};
@@ -52,7 +52,7 @@ impl Victim {
     fn args(&self, state: &Path, pidfd: &str) -> Vec<String> {
         let pid = self.0.id();
         let line = format!(
-            "{} {pid} {pid} 1 1000 100 11 1700000000 0 1 {pidfd}",
+            "{} {pid} {pid} 1 0 0 11 1700000000 0 1 {pidfd}",
             state.display()
         );
         line.split(' ').map(str::to_owned).collect()
@@ -304,7 +304,7 @@ fn a_vanished_process_leaves_what_the_arguments_say() {
     assert_eq!(record.kernel.pid.to_string(), args[1]);
     assert_eq!(
         (record.kernel.uid, record.kernel.gid),
-        (Some(1000), Some(100))
+        (Some(0), Some(0))
     );
     assert_eq!(record.problems.len(), 1, "{:?}", record.problems);
     assert_eq!(record.capture.kept, Kept::Full);
@@ -426,13 +426,10 @@ fn everything_belongs_to_the_owner_of_the_state_directory() {
 
 /// Where the record went when the state directory could not take it; removes it.
 #[track_caller]
-fn the_fallback(pid: u32) -> Record {
-    let entries = spool::ready_entries(Path::new(FALLBACK_DIR)).unwrap();
-    let ours = entries
-        .iter()
-        .find(|entry| entry.read_record().unwrap().kernel.pid == i32::try_from(pid).unwrap());
-    let record = ours.unwrap().read_record().unwrap();
-    fs::remove_dir_all(&ours.unwrap().path).unwrap();
+fn the_fallback(state: &Path) -> Record {
+    let fallback = fallback_dir(state);
+    let (record, _) = the_dump(&fallback);
+    fs::remove_dir_all(fallback).unwrap();
     record
 }
 
@@ -479,7 +476,7 @@ fn an_unusable_state_directory_does_not_lose_the_record() {
             .stderr(Stdio::null())
             .status();
         assert!(output.status.success(), "{what}: {output:?}");
-        let record = the_fallback(victim.0.id());
+        let record = the_fallback(&state);
         assert_eq!(
             (record.process.name.as_str(), record.capture.kept),
             ("sleep", Kept::None),
@@ -502,7 +499,7 @@ fn a_relative_state_directory_is_not_believed() {
     let victim = Victim::sleep();
     let output = run(&victim.args(Path::new("relative"), ""), &core(9000));
     assert!(output.status.success(), "{output:?}");
-    assert_eq!(the_fallback(victim.0.id()).process.name, "sleep");
+    assert_eq!(the_fallback(Path::new("relative")).process.name, "sleep");
     assert!(!Path::new("/relative").exists());
 }
 

@@ -1,5 +1,6 @@
 //! Takes what is kept of a process: its memory, and the files it had mapped.
 
+pub(crate) mod auxv;
 pub mod elf;
 pub(crate) mod memory;
 pub mod modules;

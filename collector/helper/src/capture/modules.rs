@@ -13,6 +13,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 
 /// Most distinct files opened; each costs a descriptor until it is copied.
 pub const MAX_FILES: usize = 4096;
@@ -164,7 +165,8 @@ fn keep_one(file: OpenFile, entry: &Entry, reserve: u64) -> Option<Module> {
 
 fn copy(file: &mut File, entry: &Entry, reserve: u64, module: &mut Module) -> Result<(), String> {
     let failed = |error: io::Error| format!("it could not be copied: {error}");
-    let size = file.metadata().map_err(failed)?.len();
+    let metadata = file.metadata().map_err(failed)?;
+    let size = metadata.len();
     module.size = Some(size);
     if size > MAX_SIZE {
         return Err(format!(
@@ -181,7 +183,8 @@ fn copy(file: &mut File, entry: &Entry, reserve: u64, module: &mut Module) -> Re
     }
     // The file of a running container may change between the two readings: the name is the hash
     // of what was written.
-    let mut partial = entry.new_module().map_err(failed)?;
+    let public = metadata.mode() & Mode::ROTH.bits() != 0;
+    let mut partial = entry.new_module(public).map_err(failed)?;
     let written = transfer(file, size, partial.file()).map_err(failed)?;
     partial.keep_as(&written).map_err(failed)?;
     module.sha256 = Some(written);
