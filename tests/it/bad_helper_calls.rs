@@ -1,70 +1,13 @@
 //! The helper called as the kernel never should: an error in one line, or a recorded crash that
 //! says what is missing.
 
-use aground_testkit::run::{Outcome, eventually};
+use aground_testkit::helper::{collect, kernel_arguments, record, vanished_pid};
+use aground_testkit::run::eventually;
 use aground_testkit::site::Site;
 use aground_testkit::synthetic::Core;
 use std::io::Write;
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
-
-/// A process id that is free: above what the kernel gives out by default on small machines, and
-/// looked up.
-fn vanished_pid() -> String {
-    let free = (2..4_000_000)
-        .rev()
-        .find(|pid| !PathBuf::from(format!("/proc/{pid}")).exists());
-    free.expect("a free process id").to_string()
-}
-
-/// Calls the helper with everything after the state directory, and a core on standard input.
-fn collect(site: &Site, arguments: &[&str], core: &[u8]) -> Outcome {
-    let mut helper = Command::new(site.program("aground-collect"))
-        .arg(site.state())
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    // It may refuse before it reads.
-    let _ = helper.stdin.take().unwrap().write_all(core);
-    let output = helper.wait_with_output().unwrap();
-    Outcome {
-        command: format!("aground-collect STATE {arguments:?}"),
-        code: output.status.code(),
-        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        bytes: output.stdout,
-    }
-}
-
-fn kernel_arguments(pid: &str) -> Vec<String> {
-    [
-        pid,
-        pid,
-        "1",
-        "0",
-        "0",
-        "11",
-        "1795000000",
-        "18446744073709551615",
-        "1",
-        "3",
-    ]
-    .map(str::to_owned)
-    .to_vec()
-}
-
-fn record(site: &Site, pid: &str, core: &[u8]) -> Outcome {
-    let arguments = kernel_arguments(pid);
-    collect(
-        site,
-        &arguments.iter().map(String::as_str).collect::<Vec<_>>(),
-        core,
-    )
-}
 
 #[test]
 fn a_vanished_process_is_recorded_with_its_core() {

@@ -7,6 +7,7 @@ pub mod browser;
 pub mod core_pattern;
 pub mod docker;
 pub mod gdb;
+pub mod helper;
 pub mod house;
 pub mod http;
 pub mod programs;

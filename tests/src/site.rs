@@ -113,6 +113,11 @@ impl Site {
             "KILL",
         ]);
         command.arg(self.program("aground")).arg("serve");
+        self.with_flags(&mut command);
+        command
+    }
+
+    fn with_flags(&self, command: &mut Command) {
         command
             .arg("--state-dir")
             .arg(self.state())
@@ -120,19 +125,31 @@ impl Site {
             .arg(self.runtime());
         command.args(["--listen", &format!("127.0.0.1:{}", self.port)]);
         command.env_remove("AGROUND_HOST").stdin(Stdio::null());
-        command
+    }
+
+    /// Starts the daemon as root, which nobody should.
+    #[track_caller]
+    pub fn start_as_root(&mut self) {
+        let mut serve = Command::new(self.program("aground"));
+        serve.arg("serve");
+        self.with_flags(&mut serve);
+        self.start_with(serve);
     }
 
     /// Starts the daemon and waits until it answers.
     #[track_caller]
     pub fn start(&mut self) {
+        self.start_with(self.serve());
+    }
+
+    #[track_caller]
+    fn start_with(&mut self, mut serve: Command) {
         assert!(self.daemon.is_none(), "the daemon runs already");
         let log = File::options()
             .create(true)
             .append(true)
             .open(self.log())
             .expect("open the log");
-        let mut serve = self.serve();
         serve.stdout(log.try_clone().expect("clone")).stderr(log);
         self.daemon = Some(serve.spawn().expect("start the daemon"));
         eventually(Duration::from_secs(30), || {

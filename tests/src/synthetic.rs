@@ -20,6 +20,8 @@ pub struct Core {
     pub address: u64,
     /// Instruction pointer.
     pub rip: u64,
+    /// Whether the program was started with raised privileges (`AT_SECURE`).
+    pub secure: bool,
 }
 
 impl Default for Core {
@@ -29,6 +31,7 @@ impl Default for Core {
             signal: 11,
             address: 0,
             rip: 0x40_1136,
+            secure: false,
         }
     }
 }
@@ -74,7 +77,18 @@ impl Core {
     fn notes(self) -> Vec<u8> {
         let mut notes = note(1, &self.status());
         notes.extend(note(0x5349_4749, &self.signal_information()));
+        notes.extend(note(6, &self.auxiliary_vector()));
         notes
+    }
+
+    /// User and group ids at the start, `AT_SECURE`, and the end.
+    fn auxiliary_vector(self) -> Vec<u8> {
+        let secure = u64::from(self.secure);
+        let mut vector = Vec::new();
+        for number in [11, 0, 12, 0, 13, 0, 14, 0, 23, secure, 0, 0] {
+            quad(&mut vector, number);
+        }
+        vector
     }
 
     /// `struct elf_prstatus` of x86-64: 112 bytes, 27 registers, `pr_fpvalid` and padding.

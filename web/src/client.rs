@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use std::fmt;
 use std::fmt::Write;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -108,6 +108,14 @@ pub enum ClientError {
 }
 
 impl ClientError {
+    /// Where root on this host finds what the daemon may not hand out.
+    pub fn root_only(&self) -> Option<&Path> {
+        match self {
+            ClientError::Refused(problem) if problem.code == "root-only" => problem.path.as_deref(),
+            _ => None,
+        }
+    }
+
     /// Whether the daemon says that the thing asked for does not exist.
     pub fn is_not_found(&self) -> bool {
         matches!(self, ClientError::Refused(problem) if problem.code == "not-found")
@@ -124,6 +132,11 @@ impl Client {
     /// A client of the daemon at `endpoint`; connects when asked something.
     pub fn new(endpoint: Endpoint) -> Self {
         Self { endpoint }
+    }
+
+    /// Whether the daemon is on this machine, so that paths it names are paths here.
+    pub fn is_local(&self) -> bool {
+        matches!(self.endpoint, Endpoint::Unix(_))
     }
 
     /// Gets JSON.

@@ -1,7 +1,8 @@
 //! The one error type of the HTTP side: RFC 9457 problems.
 //!
 //! What the client reads and what the log keeps are different fields: a client never sees paths
-//! of the server or the text of a failed system call.
+//! of the server or the text of a failed system call. The one exception is a core that is not
+//! served because only root may read it: its path says where root finds it.
 
 use aground_store::{QueryError, ResolveError, StoreError};
 use axum::extract::rejection::{PathRejection, QueryRejection};
@@ -10,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use std::error::Error;
 use std::fmt::Write;
+use std::path::PathBuf;
 
 /// Why a request was not answered.
 #[derive(Debug)]
@@ -41,6 +43,9 @@ pub struct ProblemBody {
     /// The ids an ambiguous reference may mean.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub candidates: Vec<String>,
+    /// Where root on the host finds what is not served.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<PathBuf>,
 }
 
 impl Problem {
@@ -53,6 +58,7 @@ impl Problem {
             detail: detail.into(),
             code: code.to_owned(),
             candidates: Vec::new(),
+            path: None,
         };
         Self {
             status,
@@ -135,6 +141,15 @@ impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::NotFound(what) => Self::not_found(format!("no such {what}")),
+            StoreError::RootOnly { ref path, .. } => {
+                let mut problem = Self::new(
+                    StatusCode::FORBIDDEN,
+                    "root-only",
+                    format!("{error}; on the host root finds it at {}", path.display()),
+                );
+                problem.body.path = Some(path.clone());
+                problem
+            }
             StoreError::BadCursor => Self::bad_parameter(StoreError::BadCursor.to_string()),
             other => Self::internal(&other),
         }

@@ -121,9 +121,7 @@ impl Intake {
             self.deferred.clear();
             spool::adopt_orphans(state_dir);
             let is_known = |id: &DumpId| self.daemon.store.contains(id).unwrap_or(false);
-            if let Err(error) =
-                spool::fetch_fallback(state_dir, is_known)
-            {
+            if let Err(error) = spool::fetch_fallback(state_dir, is_known) {
                 tracing::warn!(
                     error = chain(&error),
                     "could not fetch the records that were left in the fallback directory"

@@ -9,7 +9,7 @@ use crate::daemon::{Inner, blocking};
 use aground_analyzer::manifest::{Manifest, ModuleFile};
 use aground_analyzer::report::{ProcessFacts, Report, Signal};
 use aground_helper::id::DumpId;
-use aground_helper::record::{Kept, Module, Record};
+use aground_helper::record::{Access, Kept, Module, Record};
 use aground_store::{Store, StoreError};
 use command_fds::{CommandFdExt, FdMapping};
 use std::collections::hash_map::{Entry, HashMap};
@@ -98,6 +98,7 @@ pub(crate) async fn analyze(
 
 fn prepare(store: &Store, id: &DumpId, with_memory: bool) -> Result<Task, WorkerError> {
     let record = store.record(id)?;
+    let with_memory = with_memory && record.capture.access == Access::Readers;
     let mut files: Vec<OwnedFd> = vec![];
     let core = if with_memory { store.core(id)? } else { None };
     let core_fd = core.map(|file| hand_over(&mut files, file.into()));

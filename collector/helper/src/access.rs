@@ -43,7 +43,11 @@ pub fn settle(
 fn refusal(kernel: &KernelFacts, process: &Process, auxv: Option<&[u8]>) -> Result<(), String> {
     match kernel.dumpable {
         Some(1) => {}
-        Some(mode) => return Err(format!("the kernel lets only root read it (dump mode {mode})")),
+        Some(mode) => {
+            return Err(format!(
+                "the kernel lets only root read it (dump mode {mode})"
+            ));
+        }
         None => return Err("the kernel did not say who may read it (dump mode unknown)".to_owned()),
     }
     match (process.secure, auxv.and_then(unprivileged)) {
@@ -191,8 +195,14 @@ mod tests {
         check(&kernel(), &gone, Some(&ordinary_auxv()), "");
         check(&kernel(), &gone, None, "is not known");
         for (changed, refused) in [
-            (auxv(&[(11, 5), (12, 0), (13, 6), (14, 6), (23, 0)]), "user or group"),
-            (auxv(&[(11, 5), (12, 5), (13, 6), (14, 0), (23, 0)]), "user or group"),
+            (
+                auxv(&[(11, 5), (12, 0), (13, 6), (14, 6), (23, 0)]),
+                "user or group",
+            ),
+            (
+                auxv(&[(11, 5), (12, 5), (13, 6), (14, 0), (23, 0)]),
+                "user or group",
+            ),
             (auxv(&[(11, 5), (12, 5), (23, 0)]), "user or group"),
             (auxv(&[(11, 5), (12, 5), (13, 6), (14, 6)]), "is not known"),
             (auxv(&[(23, 1)]), "raised privileges"),

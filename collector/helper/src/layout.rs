@@ -72,7 +72,11 @@ mod tests {
     #[test]
     fn every_state_directory_has_a_fallback_of_its_own() {
         let check = |state: &str, expected: &str| {
-            assert_eq!(fallback_dir(Path::new(state)), Path::new(expected), "{state}");
+            assert_eq!(
+                fallback_dir(Path::new(state)),
+                Path::new(expected),
+                "{state}"
+            );
         };
         check(STATE_DIR, "/run/aground-fallback");
         check("/var/lib/aground/", "/run/aground-fallback");

@@ -133,7 +133,7 @@ pub fn snapshot(pinned: &Pinned, problems: &mut Vec<String>) -> Process {
     process.secure = reader
         .bytes("auxv", MAX_LINES)
         .and_then(|auxv| unprivileged(&auxv))
-            .map(|unprivileged| !unprivileged);
+        .map(|unprivileged| !unprivileged);
     process.limits = reader
         .lines("limits")
         .iter()

@@ -74,7 +74,10 @@ fn collect(args: &[OsString], started: Instant) -> Result<(), SpoolError> {
     (record.capture.policy, record.capture.policy_from) = (choice.policy, choice.from.clone());
 
     // From here the crash cannot be lost.
-    let Place { mut entry, writable } = first_record(&args.state_dir, &mut record)?;
+    let Place {
+        mut entry,
+        writable,
+    } = first_record(&args.state_dir, &mut record)?;
 
     // Its memory, and descriptors of the files it had mapped.
     let mut core = rustix::stdio::stdin();

@@ -302,10 +302,7 @@ fn a_vanished_process_leaves_what_the_arguments_say() {
     };
     let (record, entry) = collected(&args, &core(9000), state.path());
     assert_eq!(record.kernel.pid.to_string(), args[1]);
-    assert_eq!(
-        (record.kernel.uid, record.kernel.gid),
-        (Some(0), Some(0))
-    );
+    assert_eq!((record.kernel.uid, record.kernel.gid), (Some(0), Some(0)));
     assert_eq!(record.problems.len(), 1, "{:?}", record.problems);
     assert_eq!(record.capture.kept, Kept::Full);
     assert!(unpacked(&entry) == core(9000));

@@ -9,7 +9,7 @@ use crate::types::{ContainerSummary, Dump, DumpStatus, DumpSummary, Page, PageRe
 use aground_analyzer::report::Report;
 use aground_helper::id::DumpId;
 use aground_helper::layout;
-use aground_helper::record::Record;
+use aground_helper::record::{Access, Kept, Record};
 use rusqlite::types::{Type, Value};
 use rusqlite::{OptionalExtension, Row, Transaction, params_from_iter};
 use std::collections::BTreeMap;
@@ -112,11 +112,22 @@ impl Store {
     }
 
     /// The compressed core (seekable zstd); `None` when no memory was kept.
+    ///
+    /// A core for root alone belongs to root, and we could not open it. The record says the same,
+    /// and is obeyed also when we run as root.
     pub fn core(&self, id: &DumpId) -> Result<Option<File>, StoreError> {
-        if !self.contains(id)? {
-            return Err(StoreError::NotFound("dump"));
+        let capture = self.record(id)?.capture;
+        let path = self.inner.files.dump(id).join(layout::CORE);
+        match capture.access {
+            Access::Readers => files::open_optional(&path),
+            Access::Root if capture.kept == Kept::None => Ok(None),
+            Access::Root => Err(StoreError::RootOnly {
+                reason: capture
+                    .access_reason
+                    .unwrap_or_else(|| "the record does not say why".to_owned()),
+                path,
+            }),
         }
-        files::open_optional(&self.inner.files.dump(id).join(layout::CORE))
     }
 }
 

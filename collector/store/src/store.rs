@@ -34,6 +34,14 @@ pub enum StoreError {
     /// No such dump, group or module.
     #[error("no such {0}")]
     NotFound(&'static str),
+    /// The memory of a dump is for root alone ([`aground_helper::access`]).
+    #[error("only root may read the memory of this dump: {reason}")]
+    RootOnly {
+        /// Why, a sentence.
+        reason: String,
+        /// Where root finds it.
+        path: PathBuf,
+    },
     /// The page cursor is not one of ours.
     #[error("not a cursor of this list")]
     BadCursor,

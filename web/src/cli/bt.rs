@@ -6,6 +6,7 @@ use super::text::{visible, visible_lines};
 use crate::client::encode;
 use aground_analyzer::report::Report;
 use aground_analyzer::text::{TextOptions, render};
+use aground_helper::record::Access;
 use aground_store::types::{Dump, DumpStatus};
 use std::io::{self, Write};
 
@@ -101,6 +102,9 @@ fn facts(dump: &Dump, now_ms: i64) -> Vec<(&'static str, String)> {
         }
         (None, Some(unit)) => facts.push(("unit", unit.clone())),
         (None, None) => facts.push(("container", "none: a process of the host".to_owned())),
+    }
+    if dump.record.capture.access == Access::Root {
+        facts.push(("memory", "for root alone: not analyzed".to_owned()));
     }
     facts.push(("died", format!("{died} on {}", summary.host)));
     facts

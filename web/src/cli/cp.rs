@@ -1,8 +1,9 @@
 //! `cp`: copies a core out: to a file, into a directory, or to standard output.
 
 use super::human;
+use super::private_core::{self, PrivateCore};
 use super::session::{Failure, Session};
-use crate::client::{Download, encode};
+use crate::client::{Client, Download, encode};
 use aground_store::types::Dump;
 use bytes::Bytes;
 use std::fs::{File, OpenOptions};
@@ -40,10 +41,18 @@ pub async fn run(arguments: &Arguments, session: &mut Session) -> Result<(), Fai
     let download = session
         .client
         .stream(&format!("/api/v1/dumps/{id}/core"))
-        .await?;
-    let progress = Progress::new(!arguments.quiet, download.size);
+        .await;
+    let source = match download {
+        Ok(download) => Source::Daemon(download),
+        Err(refusal) => {
+            let core = private_core::open(refusal, session.client.is_local(), id)?;
+            session.complain("only root may read this core: taking it from the disk");
+            Source::Disk(core)
+        }
+    };
+    let progress = Progress::new(!arguments.quiet, source.size());
     if stdout {
-        return to_stdout(session, download, progress).await;
+        return to_stdout(session, source, progress).await;
     }
     let destination = if arguments.destination.is_dir() {
         arguments.destination.join(format!("core.{}", id.short()))
@@ -51,7 +60,7 @@ pub async fn run(arguments: &Arguments, session: &mut Session) -> Result<(), Fai
         arguments.destination.clone()
     };
     let mut target = Target::open(&destination)?;
-    let size = to_file(session, download, progress, &mut target).await?;
+    let size = to_file(session, source, progress, &mut target).await?;
     target.finish()?;
     if !arguments.quiet && io::stderr().is_terminal() {
         let shown = super::text::visible(&destination.display().to_string());
@@ -60,12 +69,36 @@ pub async fn run(arguments: &Arguments, session: &mut Session) -> Result<(), Fai
     Ok(())
 }
 
+/// Where the bytes come from.
+enum Source {
+    Daemon(Download),
+    Disk(PrivateCore),
+}
+
+impl Source {
+    fn size(&self) -> Option<u64> {
+        match self {
+            Source::Daemon(download) => download.size,
+            Source::Disk(_) => None,
+        }
+    }
+
+    async fn piece(&mut self, client: &Client) -> Result<Option<Bytes>, Failure> {
+        match self {
+            Source::Daemon(download) => Ok(client.piece(download).await?),
+            Source::Disk(core) => core
+                .piece()
+                .map_err(|error| Failure::Message(format!("cannot read the core: {error}"))),
+        }
+    }
+}
+
 async fn to_stdout(
     session: &mut Session,
-    mut download: Download,
+    mut source: Source,
     mut progress: Progress,
 ) -> Result<(), Failure> {
-    while let Some(piece) = session.client.piece(&mut download).await? {
+    while let Some(piece) = source.piece(&session.client).await? {
         session.out.write_all(&piece)?;
         progress.add(piece.len());
     }
@@ -76,11 +109,11 @@ async fn to_stdout(
 
 async fn to_file(
     session: &Session,
-    mut download: Download,
+    mut source: Source,
     mut progress: Progress,
     target: &mut Target,
 ) -> Result<u64, Failure> {
-    while let Some(piece) = session.client.piece(&mut download).await? {
+    while let Some(piece) = source.piece(&session.client).await? {
         target.write(&piece)?;
         progress.add(piece.len());
     }

@@ -16,6 +16,7 @@ pub mod moment;
 pub mod narrowing;
 pub mod ping;
 pub mod plugin;
+mod private_core;
 pub mod rm;
 pub mod serve;
 pub mod session;

@@ -2,6 +2,7 @@
 
 use crate::given::*;
 use aground_daemon::{Daemon, DaemonError, Event};
+use aground_helper::layout;
 use aground_helper::record::{CaptureState, Kept, Record};
 use aground_store::StoreError;
 use aground_store::types::DumpStatus;
@@ -191,9 +192,10 @@ async fn what_is_no_entry_is_put_aside_and_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn records_left_in_the_runtime_directory_are_fetched() {
+async fn records_left_in_the_fallback_directory_are_fetched() {
     let given = Given::analyzer("say boom");
-    let fallback = given.config.runtime_dir.join("fallback/spool");
+    let outside = layout::fallback_dir(&given.config.state_dir);
+    let fallback = outside.join("spool");
     for (number, place) in [(1, "ready"), (2, "incoming")] {
         let mut left = record(number);
         left.capture.kept = Kept::None;
@@ -210,6 +212,7 @@ async fn records_left_in_the_runtime_directory_are_fetched() {
         );
     }
     assert_eq!(names(&fallback.join("ready")), [""; 0]);
+    fs::remove_dir_all(outside).unwrap();
     daemon.shutdown().await;
 }
 

@@ -1,5 +1,5 @@
 //! Finds the auxiliary vector in the beginning of a core. The kernel writes it right behind the
-//! first thread's registers (fs/binfmt_elf.c, `write_note_info`), within the first kilobytes.
+//! first thread's registers (`write_note_info` in `fs/binfmt_elf.c`), within the first kilobytes.
 
 use super::elf::CoreHead;
 use goblin::container::Ctx;

@@ -11,6 +11,7 @@ use crate::ui::view::stack::{self, SourcePlace, Stack};
 use crate::ui::view::text::{self, Brief};
 use crate::ui::view::{bytes, time};
 use aground_analyzer::report::{Frame, Report, Thread};
+use aground_helper::record::Access;
 use aground_store::Store;
 use aground_store::types::{Dump, DumpStatus};
 use askama::Template;
@@ -84,6 +85,7 @@ pub struct DumpPage {
     modules_left_out: usize,
     log: Option<Vec<String>>,
     has_core: bool,
+    root_only: bool,
     core_size: String,
     stored_size: String,
     has_report: bool,
@@ -156,6 +158,7 @@ impl DumpPage {
             modules_left_out,
             log: dump.log_tail.as_deref().map(text::lines),
             has_core: summary.kept != "none",
+            root_only: record.capture.access == Access::Root,
             core_size: bytes::size(summary.core_bytes),
             stored_size: bytes::size(record.capture.bytes_stored),
             has_report: report.is_some(),

@@ -3,7 +3,9 @@
 use super::text::{Brief, LINE};
 use super::time::{self, Moment};
 use super::{bytes, text};
-use aground_helper::record::{Capture, CaptureState, Container, IdentitySource, Kept, Record};
+use aground_helper::record::{
+    Access, Capture, CaptureState, Container, IdentitySource, Kept, Record,
+};
 
 /// A name and a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -134,6 +136,7 @@ pub fn capture(record: &Record) -> Vec<Fact> {
     let mut facts = Facts::default();
     facts.word("Memory kept", kept(capture));
     facts.word("Why not more", capture.reason.clone());
+    facts.word("For root alone", capture.access_reason.clone());
     facts.word("Core size", capture.core_size.map(bytes::size));
     let seen = Some(capture.bytes_seen).filter(|seen| Some(*seen) != capture.core_size);
     facts.word("Bytes that arrived", seen.map(bytes::size));
@@ -164,6 +167,13 @@ pub fn warnings(capture: &Capture) -> Vec<String> {
     let mut warnings = Vec::new();
     if capture.state == CaptureState::Interrupted {
         warnings.push("The capture was interrupted: what follows may be incomplete.".to_owned());
+    }
+    if capture.access == Access::Root {
+        let reason = capture.access_reason.as_deref();
+        let reason = text::clip(reason.unwrap_or("the record does not say why"), 300);
+        warnings.push(format!(
+            "Only root may read the memory, and it was not analyzed: {reason}."
+        ));
     }
     if capture.truncated {
         let whole = capture
