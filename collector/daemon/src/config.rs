@@ -1,5 +1,7 @@
 //! Reads the configuration: `/etc/aground/config.toml`, then `AGROUND_*`.
 
+use aground_helper::layout::CAPTURE;
+use aground_helper::settings::Settings;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
@@ -25,6 +27,8 @@ pub struct Config {
     pub analysis_memory: u64,
     /// Analyses at the same time.
     pub workers: usize,
+    /// What to keep of which crash: handed to the helper in the state directory.
+    pub capture: Settings,
 }
 
 impl Default for Config {
@@ -37,6 +41,7 @@ impl Default for Config {
             analysis_seconds: 120,
             analysis_memory: 4 << 30,
             workers: 1,
+            capture: Settings::default(),
         }
     }
 }
@@ -139,10 +144,25 @@ impl Config {
             &variable,
         )?;
         set(&mut self.workers, "AGROUND_WORKERS", &variable)?;
+        let capture = &mut self.capture;
+        set(&mut capture.policy, "AGROUND_CAPTURE_POLICY", &variable)?;
+        set(&mut capture.full_max, "AGROUND_CAPTURE_FULL_MAX", &variable)?;
+        set(&mut capture.lean_max, "AGROUND_CAPTURE_LEAN_MAX", &variable)?;
+        set(&mut capture.hold_max, "AGROUND_CAPTURE_HOLD_MAX", &variable)?;
         if let Some(analyzer) = variable("AGROUND_ANALYZER") {
             self.analyzer = Some(analyzer.into());
         }
         Ok(())
+    }
+
+    /// Hands the `[capture]` section to the helper, which reads it at the next crash.
+    pub(crate) fn hand_over_capture(&self) -> io::Result<()> {
+        let path = self.state_dir.join(CAPTURE);
+        let new = self.state_dir.join(format!("{CAPTURE}.new"));
+        let mut text = serde_json::to_vec_pretty(&self.capture)?;
+        text.push(b'\n');
+        fs::write(&new, text)?;
+        fs::rename(new, path)
     }
 
     fn checked(self) -> Result<Self, ConfigError> {
@@ -155,6 +175,10 @@ impl Config {
             config if config.analysis_memory < 64 << 20 => {
                 wrong("analysis_memory", "at least 67108864 (64 MiB)")
             }
+            config if config.capture != config.capture.clone().bounded() => wrong(
+                "hold_max",
+                "at most 10m, and the rules of [capture] at most 1000",
+            ),
             config if !config.state_dir.is_absolute() => wrong("state_dir", "an absolute path"),
             config if !config.runtime_dir.is_absolute() => wrong("runtime_dir", "an absolute path"),
             _ => Ok(self),
@@ -246,6 +270,31 @@ mod tests {
             "F: line 1: invalid type: string \"two\"",
         );
         check("workers = ", &[], "F: line 1: ");
+        check(
+            "[capture]\npolicy = \"everything\"",
+            &[],
+            "F: line 2: unknown variant `everything`, expected one of `full`, `lean`",
+        );
+        check(
+            "[capture]\nfull_max = \"big\"",
+            &[],
+            "F: line 2: \"big\" is not a size such as 512MiB or 2GB",
+        );
+        check(
+            "[[capture.rule]]\nimages = \"x\"",
+            &[],
+            "F: line 2: unknown field `images`, expected one of `image`",
+        );
+        check(
+            "[capture]\nhold_max = \"1h\"",
+            &[],
+            "hold_max must be at most 10m",
+        );
+        check(
+            "",
+            &[("AGROUND_CAPTURE_FULL_MAX", "big")],
+            "AGROUND_CAPTURE_FULL_MAX: cannot use \"big\"",
+        );
         check("workers = 0", &[], "workers must be between 1 and 256");
         check(
             "state_dir = \"here\"",

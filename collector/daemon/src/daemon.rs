@@ -93,6 +93,9 @@ impl Daemon {
             Ok(store)
         });
         let store = opened.await.unwrap_or(Err(StoreError::NotFound("store")))?;
+        if let Err(error) = config.hand_over_capture() {
+            tracing::error!(%error, "the helper goes on with the settings it has: cannot write them");
+        }
         let (events, _) = broadcast::channel(EVENT_BUFFER);
         let inner = Arc::new(Inner {
             live: Mutex::new(Live::new()),

@@ -41,6 +41,13 @@ impl DumpId {
     }
 }
 
+impl Default for DumpId {
+    /// The id of sixteen zero bytes, which no dump gets.
+    fn default() -> Self {
+        Self::from_bytes([0; 16])
+    }
+}
+
 impl FromStr for DumpId {
     type Err = InvalidDumpId;
 

@@ -12,6 +12,7 @@
 //!   dumps/<dump id>/                record.json core.zst log.txt report.json private/ (daemon)
 //!   modules/<2 digits>/<sha256>     every mapped ELF file once, named by its content (daemon)
 //!   aground.db                      metadata (daemon)
+//!   capture.json                    what to keep of which crash: settings::Settings (daemon)
 //!   previous.json                   kernel settings as `aground install` found them
 //! ```
 
@@ -62,6 +63,8 @@ pub const LOG: &str = "log.txt";
 pub const REPORT: &str = "report.json";
 /// The database's file name.
 pub const DATABASE: &str = "aground.db";
+/// What to keep of which crash, written by the daemon and read by the helper.
+pub const CAPTURE: &str = "capture.json";
 /// Where `aground install` keeps the kernel settings it replaced.
 pub const PREVIOUS: &str = "previous.json";
 

@@ -3,7 +3,13 @@
 //! Three voices are heard, and the least of them wins: what was asked for ([`Choice`]), what a
 //! crash loop or missing rights leave of it ([`Ceiling`]), and what fits the disk.
 
-use crate::record::Policy;
+use crate::glob;
+use crate::record::{Policy, Record};
+use crate::redact::Redaction;
+use crate::settings::{Rule, Settings};
+use crate::units::{Bytes, Span};
+use std::collections::BTreeMap;
+use std::str::FromStr;
 use std::time::Duration;
 
 /// Free space that is never used for a core: the record and the modules of this and of other
@@ -19,6 +25,8 @@ pub struct Choice {
     pub from: String,
     /// How much it may be, and for how long.
     pub limits: Limits,
+    /// What is kept out of the record.
+    pub redact: Redaction,
 }
 
 /// Bounds of one capture.
@@ -42,14 +50,116 @@ impl Default for Limits {
     }
 }
 
-impl Default for Choice {
-    fn default() -> Self {
-        Self {
-            policy: Policy::Full,
-            from: "default".to_owned(),
-            limits: Limits::default(),
+/// Labels of a container by which those who run it choose.
+pub mod label {
+    /// `full`, `lean`, `trace` or `record`.
+    pub const POLICY: &str = "aground.policy";
+    /// Largest core kept whole, such as `512MiB`.
+    pub const FULL_MAX: &str = "aground.full_max";
+    /// Most memory in a lean core.
+    pub const LEAN_MAX: &str = "aground.lean_max";
+    /// Longest the process may be held, such as `5s`.
+    pub const HOLD_MAX: &str = "aground.hold_max";
+    /// What is kept out of the record, see [`crate::redact::Redaction::asked`].
+    pub const REDACT: &str = "aground.redact";
+}
+
+/// What is asked for: by a label of the container, else by the first rule that matches, else by
+/// the defaults; each value for itself. Labels that are not understood make problem sentences.
+pub fn choose(settings: &Settings, record: &Record, problems: &mut Vec<String>) -> Choice {
+    let rules = settings.rules.iter().enumerate();
+    let rule = rules.into_iter().find(|(_, rule)| applies(rule, record));
+    let (number, rule) = rule.map_or((0, None), |(index, rule)| {
+        (index.saturating_add(1), Some(rule))
+    });
+    let no_labels = BTreeMap::new();
+    let container = record.container.as_ref();
+    let mut labels = Labels {
+        labels: container.map_or(&no_labels, |container| &container.labels),
+        problems,
+    };
+    let from_rule = rule.and_then(|rule| rule.policy);
+    let (policy, from) = match (labels.value(label::POLICY), from_rule) {
+        (Some(policy), _) => (policy, format!("label {}", label::POLICY)),
+        (None, Some(policy)) => (policy, format!("rule {number}")),
+        (None, None) => (settings.policy, "default".to_owned()),
+    };
+    let of_rule = |value: fn(&Rule) -> Option<Bytes>| rule.and_then(value);
+    let full_max = labels.value(label::FULL_MAX);
+    let full_max = full_max.or(of_rule(|rule| rule.full_max));
+    let lean_max = labels.value(label::LEAN_MAX);
+    let lean_max = lean_max.or(of_rule(|rule| rule.lean_max));
+    let hold_max: Option<Span> = labels.value(label::HOLD_MAX);
+    // Those who run a container may free it earlier, only the operator may have it held longer.
+    let configured = rule
+        .and_then(|rule| rule.hold_max)
+        .unwrap_or(settings.hold_max);
+    let limits = Limits {
+        full_max: full_max.unwrap_or(settings.full_max).0,
+        lean_max: lean_max.unwrap_or(settings.lean_max).0,
+        hold_max: hold_max.map_or(configured, |asked| asked.min(configured)).0,
+    };
+    Choice {
+        policy,
+        from,
+        limits,
+        redact: labels.redaction(&settings.redact),
+    }
+}
+
+struct Labels<'a> {
+    labels: &'a BTreeMap<String, String>,
+    problems: &'a mut Vec<String>,
+}
+
+impl Labels<'_> {
+    fn value<T: FromStr<Err: std::fmt::Display>>(&mut self, name: &str) -> Option<T> {
+        let value = self.labels.get(name)?;
+        let parsed = value.trim().parse();
+        parsed.map_err(|error| self.wrong(name, &error)).ok()
+    }
+
+    fn redaction(&mut self, configured: &Redaction) -> Redaction {
+        let asked = self.labels.get(label::REDACT);
+        let asked = asked.map(|value| configured.asked(value));
+        match asked.transpose() {
+            Ok(asked) => asked.unwrap_or_else(|| configured.clone()),
+            Err(error) => {
+                self.wrong(label::REDACT, &error);
+                configured.clone()
+            }
         }
     }
+
+    fn wrong(&mut self, name: &str, error: &dyn std::fmt::Display) {
+        self.problems
+            .push(format!("the label {name} was not obeyed: {error}"));
+    }
+}
+
+/// Whether all conditions of a rule hold. A rule without any matches everything.
+fn applies(rule: &Rule, record: &Record) -> bool {
+    let container = record.container.as_ref();
+    let image = container.and_then(|container| container.image.as_deref());
+    let name = container.and_then(|container| container.name.as_deref());
+    let labelled = |(name, pattern): (&String, &String)| {
+        let value = container.and_then(|container| container.labels.get(name));
+        fits(Some(pattern), value.map(String::as_str))
+    };
+    fits(rule.image.as_ref(), image)
+        && fits(rule.container.as_ref(), name)
+        && fits(rule.unit.as_ref(), record.unit.as_deref())
+        && fits(
+            rule.executable.as_ref(),
+            record.process.executable.as_deref(),
+        )
+        && rule.label.iter().all(labelled)
+        && rule.user.is_none_or(|user| record.kernel.uid == Some(user))
+        && fits(rule.signal.as_ref(), Some(&record.signal.name))
+}
+
+fn fits(pattern: Option<&String>, value: Option<&str>) -> bool {
+    pattern.is_none_or(|pattern| value.is_some_and(|value| glob::matches(pattern, value)))
 }
 
 /// The most that may be kept, whatever was asked for.
@@ -67,6 +177,16 @@ impl Ceiling {
         Self {
             policy: Policy::Full,
             reason: String::new(),
+        }
+    }
+
+    /// The lower of two, the first of equals.
+    #[must_use]
+    pub fn lower(self, other: Self) -> Self {
+        if other.policy > self.policy {
+            other
+        } else {
+            self
         }
     }
 }
@@ -138,12 +258,31 @@ pub fn decide(choice: &Choice, ceiling: &Ceiling, core_size: Option<u64>, free: 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::Container;
 
     fn asked(policy: Policy) -> Choice {
-        Choice {
+        let settings = Settings {
             policy,
-            ..Choice::default()
-        }
+            ..Settings::default()
+        };
+        choose(&settings, &crash(&[]), &mut Vec::new())
+    }
+
+    fn crash(labels: &[(&str, &str)]) -> Record {
+        let mut record = Record::default();
+        record.signal.name = "SIGABRT".to_owned();
+        record.kernel.uid = Some(1000);
+        record.process.executable = Some("/app/server".to_owned());
+        let labels = labels.iter();
+        record.container = Some(Container {
+            image: Some("shop/api:1.42".to_owned()),
+            name: Some("web".to_owned()),
+            labels: labels
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
+            ..Container::default()
+        });
+        record
     }
 
     fn kept(decision: &Decision) -> &'static str {
@@ -190,6 +329,160 @@ mod tests {
         ] {
             let decision = decide(&asked(policy), &ceiling(most), Some(1), u64::MAX);
             assert_eq!(kept(&decision), expected, "{policy:?} {most:?}");
+        }
+    }
+
+    #[test]
+    fn labels_win_over_rules_and_rules_over_defaults() {
+        let rule = Rule {
+            image: Some("shop/*".to_owned()),
+            policy: Some(Policy::Lean),
+            full_max: Some(Bytes(7)),
+            hold_max: Some(Span(Duration::from_secs(9))),
+            ..Rule::default()
+        };
+        let settings = Settings {
+            rules: vec![rule],
+            ..Settings::default()
+        };
+        let mut problems = Vec::new();
+        let mut chosen = |labels: &[(&str, &str)]| choose(&settings, &crash(labels), &mut problems);
+        let by_rule = chosen(&[]);
+        assert_eq!(
+            (by_rule.policy, by_rule.from.as_str()),
+            (Policy::Lean, "rule 1")
+        );
+        assert_eq!(by_rule.limits.full_max, 7);
+        assert_eq!(by_rule.limits.lean_max, Limits::default().lean_max);
+        let by_label = chosen(&[
+            (label::POLICY, "trace"),
+            (label::LEAN_MAX, "1MiB"),
+            (label::HOLD_MAX, "10s"),
+        ]);
+        assert_eq!(
+            (by_label.policy, by_label.from.as_str()),
+            (Policy::Trace, "label aground.policy")
+        );
+        assert_eq!(
+            (by_label.limits.full_max, by_label.limits.lean_max),
+            (7, 1 << 20)
+        );
+        assert_eq!(
+            by_label.limits.hold_max.as_secs(),
+            9,
+            "a label only shortens"
+        );
+        assert_eq!(
+            chosen(&[(label::HOLD_MAX, "1s")]).limits.hold_max.as_secs(),
+            1
+        );
+        assert_eq!(problems, Vec::<String>::new());
+    }
+
+    #[test]
+    fn labels_that_are_not_understood_are_named_and_the_default_counts() {
+        let labels = [
+            (label::POLICY, "everything"),
+            (label::FULL_MAX, "big"),
+            (label::HOLD_MAX, "soon"),
+            (label::REDACT, "<b>"),
+        ];
+        let mut problems = Vec::new();
+        let choice = choose(&Settings::default(), &crash(&labels), &mut problems);
+        assert_eq!(choice, asked(Policy::Full));
+        assert_eq!(
+            problems,
+            [
+                "the label aground.policy was not obeyed: \"everything\" is not full, lean, trace or record",
+                "the label aground.full_max was not obeyed: \"big\" is not a size such as 512MiB or 2GB",
+                "the label aground.hold_max was not obeyed: \"soon\" is not a duration such as 30s, 250ms or 7d",
+                "the label aground.redact was not obeyed: \"<b>\" is neither secrets, all, none nor names of variables",
+            ]
+        );
+    }
+
+    #[test]
+    fn every_condition_of_a_rule_must_hold() {
+        let label = |value: &str| BTreeMap::from([("team".to_owned(), value.to_owned())]);
+        let rule = Rule::default;
+        let cases = [
+            (rule(), true),
+            (
+                Rule {
+                    image: Some("shop/*".to_owned()),
+                    ..rule()
+                },
+                true,
+            ),
+            (
+                Rule {
+                    image: Some("shop".to_owned()),
+                    ..rule()
+                },
+                false,
+            ),
+            (
+                Rule {
+                    container: Some("w?b".to_owned()),
+                    ..rule()
+                },
+                true,
+            ),
+            (
+                Rule {
+                    unit: Some("*".to_owned()),
+                    ..rule()
+                },
+                false,
+            ),
+            (
+                Rule {
+                    executable: Some("*/server".to_owned()),
+                    ..rule()
+                },
+                true,
+            ),
+            (
+                Rule {
+                    user: Some(0),
+                    ..rule()
+                },
+                false,
+            ),
+            (
+                Rule {
+                    user: Some(1000),
+                    signal: Some("SIGABRT".to_owned()),
+                    ..rule()
+                },
+                true,
+            ),
+            (
+                Rule {
+                    user: Some(1000),
+                    signal: Some("SIGSEGV".to_owned()),
+                    ..rule()
+                },
+                false,
+            ),
+            (
+                Rule {
+                    label: label("a*"),
+                    ..rule()
+                },
+                true,
+            ),
+            (
+                Rule {
+                    label: label("b*"),
+                    ..rule()
+                },
+                false,
+            ),
+        ];
+        for (rule, expected) in cases {
+            let applies = applies(&rule, &crash(&[("team", "api")]));
+            assert_eq!(applies, expected, "{rule:?}");
         }
     }
 }

@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 pub const RECORD_SCHEMA: u32 = 1;
 
 /// Everything known about one crash without reading its memory.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Record {
     /// [`RECORD_SCHEMA`] of the writer.
     pub schema: u32,
@@ -52,7 +52,7 @@ pub struct Record {
 }
 
 /// A signal by number and name.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Signal {
     /// The number, as the kernel numbers it on this machine.
     pub number: i32,
@@ -278,6 +278,23 @@ pub enum Policy {
     Trace,
     /// No memory.
     Record,
+}
+
+impl std::str::FromStr for Policy {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Ok(match text {
+            "full" => Self::Full,
+            "lean" => Self::Lean,
+            "trace" => Self::Trace,
+            "record" => Self::Record,
+            other => {
+                let shown: String = other.chars().take(100).collect();
+                return Err(format!("\"{shown}\" is not full, lean, trace or record"));
+            }
+        })
+    }
 }
 
 /// Who may read the memory of a dump (`%d`, `AT_SECURE`, uids and gids).

@@ -18,9 +18,10 @@ use crate::identity;
 use crate::kernel_args::KernelArgs;
 use crate::layout::{LOG, fallback_dir};
 use crate::log_tail;
-use crate::policy::{self, Ceiling, Choice};
+use crate::policy::{self, Ceiling};
 use crate::process::{self, Pinned};
 use crate::record::{Capture, CaptureState, Context, Host, Process, RECORD_SCHEMA, Record};
+use crate::settings::Settings;
 use crate::spool::{self, Entry, Spool, SpoolError};
 use crate::surroundings;
 use crate::sys;
@@ -64,13 +65,17 @@ fn collect(args: &[OsString], started: Instant) -> Result<(), SpoolError> {
     let log = pinned
         .as_ref()
         .and_then(|pinned| identify(pinned, &mut record));
+    let settings = Settings::load(&args.state_dir, &mut record.problems);
+    let mut problems = Vec::new();
+    let choice = policy::choose(&settings, &record, &mut problems);
+    record.problems.extend(problems);
+    choice.redact.apply(&mut record.process);
     if let Some(pinned) = &pinned {
         record.context = context::snapshot(pinned, &record);
     }
 
     settle_access(&mut record, None);
 
-    let choice = Choice::default();
     (record.capture.policy, record.capture.policy_from) = (choice.policy, choice.from.clone());
 
     // From here the crash cannot be lost.
