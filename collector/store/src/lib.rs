@@ -21,6 +21,7 @@ mod modules;
 pub mod query;
 mod remove;
 mod resolve;
+pub mod retention;
 mod status;
 pub mod store;
 pub mod types;
