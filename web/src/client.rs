@@ -154,6 +154,11 @@ impl Client {
         self.json(Method::POST, target).await
     }
 
+    /// Puts nothing, and reads what the daemon says about it.
+    pub async fn put<T: DeserializeOwned>(&self, target: &str) -> Result<T, ClientError> {
+        self.json(Method::PUT, target).await
+    }
+
     async fn json<T: DeserializeOwned>(
         &self,
         method: Method,

@@ -13,7 +13,7 @@ pub mod ui;
 use aground_daemon::Daemon;
 use axum::Router;
 use axum::middleware::from_fn;
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use tokio_util::sync::CancellationToken;
 
 /// What every handler may reach.
@@ -52,6 +52,10 @@ pub fn router(app: App) -> Router {
         .route("/api/v1/dumps/{ref}/report", get(dumps::report))
         .route("/api/v1/dumps/{ref}/log", get(dumps::log))
         .route("/api/v1/dumps/{ref}/analyze", post(dumps::analyze))
+        .route(
+            "/api/v1/dumps/{ref}/pin",
+            put(dumps::pin).delete(dumps::unpin),
+        )
         .route("/api/v1/dumps/{ref}/core", get(cores::download))
         .route(
             "/api/v1/dumps/{ref}/modules/{sha256}",

@@ -151,6 +151,11 @@ impl From<StoreError> for Problem {
                 problem
             }
             StoreError::BadCursor => Self::bad_parameter(StoreError::BadCursor.to_string()),
+            StoreError::MemoryDropped => Self::new(
+                StatusCode::CONFLICT,
+                "memory-dropped",
+                StoreError::MemoryDropped.to_string(),
+            ),
             other => Self::internal(&other),
         }
     }

@@ -10,6 +10,7 @@
 //!     modules/<sha256>              mapped ELF files that the module store did not have
 //!     private/<sha256>              those that only root may read, beside such a core
 //!   dumps/<dump id>/                record.json core.zst log.txt report.json private/ (daemon)
+//!     state.json                    what became of it since: pinned, memory given up (daemon)
 //!   modules/<2 digits>/<sha256>     every mapped ELF file once, named by its content (daemon)
 //!   aground.db                      metadata (daemon)
 //!   capture.json                    what to keep of which crash: settings::Settings (daemon)
@@ -61,6 +62,8 @@ pub const CORE: &str = "core.zst";
 pub const LOG: &str = "log.txt";
 /// The report's file name.
 pub const REPORT: &str = "report.json";
+/// The name of the file that says what became of a dump since its capture.
+pub const STATE: &str = "state.json";
 /// The database's file name.
 pub const DATABASE: &str = "aground.db";
 /// What to keep of which crash, written by the daemon and read by the helper.

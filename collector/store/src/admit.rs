@@ -6,13 +6,14 @@ use crate::assign::Outcome;
 use crate::database::{column_text, lock, to_sql};
 use crate::events::{self, Kind};
 use crate::files::{self, FAILURE, failed};
+use crate::keeping::{Keeping, length};
 use crate::modules::{hex, is_sha256, list};
 use crate::store::{Store, StoreError, now_ms};
 use crate::types::DumpStatus;
 use aground_analyzer::report::Report;
 use aground_helper::id::DumpId;
 use aground_helper::layout;
-use aground_helper::record::{Container, Kept, Record};
+use aground_helper::record::{Container, Kept, Policy, Record};
 use rusqlite::{OptionalExtension, Transaction, named_params, params};
 use sha2::{Digest, Sha256};
 use std::fs;
@@ -82,6 +83,7 @@ impl Store {
     fn reindex_one(&self, id: &DumpId, path: &Path) -> Result<bool, String> {
         let told = |error: StoreError| files::chain(&error);
         if self.contains(id).map_err(told)? {
+            self.mend_core(id).map_err(told)?;
             return Ok(false);
         }
         let record: Record = files::read_json(&path.join(layout::RECORD))
@@ -91,6 +93,7 @@ impl Store {
             return Err(format!("its record is of dump {}", record.id));
         }
         self.admit(&record, path).map_err(told)?;
+        self.mend_core(id).map_err(told)?;
         self.readmit_report(id, path).map_err(told)?;
         Ok(true)
     }
@@ -140,12 +143,21 @@ impl Store {
     }
 
     fn insert(&self, record: &Record, dump: &Path) -> Result<(), StoreError> {
+        // A dump that comes back after its row was lost is what it was in the end.
+        let keeping = Keeping::read(dump)?;
+        let memory = length(&dump.join(layout::CORE));
         let stored = files::bytes_in(dump);
         self.inner.database.write(|sql| {
-            let Some(key) = insert_dump(sql, record, stored)? else {
+            let Some(key) = insert_dump(sql, record, &keeping, [memory, stored])? else {
                 return Ok(());
             };
-            self.insert_modules(sql, key, record)?;
+            if keeping
+                .left
+                .as_ref()
+                .is_none_or(|left| left.kept != Kept::None)
+            {
+                self.insert_modules(sql, key, record)?;
+            }
             let job =
                 "INSERT INTO jobs (dump, queued_at_ms) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
             sql.prepare_cached(job)?.execute(params![key, now_ms()])?;
@@ -185,7 +197,8 @@ impl Store {
 fn insert_dump(
     sql: &Transaction<'_>,
     record: &Record,
-    stored: u64,
+    keeping: &Keeping,
+    [memory, stored]: [u64; 2],
 ) -> Result<Option<i64>, StoreError> {
     let container = record
         .container
@@ -194,12 +207,21 @@ fn insert_dump(
         .transpose()?;
     let process = &record.process;
     let capture = &record.capture;
+    let captured = (capture.kept, capture.bytes_kept);
+    let (kept_now, core_bytes) = keeping
+        .left
+        .as_ref()
+        .map_or(captured, |left| (left.kept, left.core_bytes));
+    let dropped = keeping.left.as_ref();
+    let dropped = dropped.filter(|_| capture.kept != Kept::None);
     let inserted = sql
         .prepare_cached(
             "INSERT INTO dumps (id, crashed_at_ms, host, signal, signal_number, pid, name, executable, command,
-                 container, unit, status, kept, truncated, core_bytes, stored_bytes, hold_us)
+                 container, unit, status, kept, truncated, core_bytes, stored_bytes, hold_us,
+                 memory_bytes, dropped, pinned, trace)
              VALUES (:id, :crashed_at_ms, :host, :signal, :signal_number, :pid, :name, :executable, :command,
-                 :container, :unit, :status, :kept, :truncated, :core_bytes, :stored_bytes, :hold_us)
+                 :container, :unit, :status, :kept, :truncated, :core_bytes, :stored_bytes, :hold_us,
+                 :memory_bytes, :dropped, :pinned, :trace)
              ON CONFLICT (id) DO NOTHING RETURNING key",
         )?
         .query_row(
@@ -216,11 +238,15 @@ fn insert_dump(
                 ":container": container,
                 ":unit": record.unit.as_deref().map(column_text),
                 ":status": DumpStatus::Pending.as_str(),
-                ":kept": kept(capture.kept),
+                ":kept": kept(kept_now),
                 ":truncated": capture.truncated,
-                ":core_bytes": to_sql(capture.bytes_kept),
+                ":core_bytes": to_sql(core_bytes),
                 ":stored_bytes": to_sql(stored),
                 ":hold_us": capture.hold_us.map(to_sql),
+                ":memory_bytes": to_sql(memory),
+                ":dropped": dropped.map(|left| column_text(&left.reason)),
+                ":pinned": keeping.pinned,
+                ":trace": capture.policy == Policy::Trace,
             },
             |row| row.get(0),
         )
@@ -239,7 +265,8 @@ fn command(record: &Record) -> String {
     process.args.join(" ")
 }
 
-fn kept(kept: Kept) -> &'static str {
+/// The word for it in the database and in JSON.
+pub(crate) fn kept(kept: Kept) -> &'static str {
     match kept {
         Kept::Full => "full",
         Kept::Lean => "lean",

@@ -22,7 +22,8 @@ pub(crate) const JOIN: &str = "dumps d LEFT JOIN containers c ON c.key = d.conta
 
 const COLUMNS: &str = "d.id, d.crashed_at_ms, d.host, d.signal, d.pid, d.name, d.executable, d.command, d.container,
     c.runtime, c.container_id, c.name, c.image, c.image_id, d.unit, d.group_id, d.title, d.cause, d.location,
-    d.status, d.kept, d.truncated, d.core_bytes, d.stored_bytes, d.hold_us, d.analysis_error";
+    d.status, d.kept, d.truncated, d.core_bytes, d.stored_bytes, d.hold_us, d.analysis_error,
+    d.dropped, d.pinned, d.memory_bytes";
 
 /// The most of a container's log tail that is shown, bytes.
 const LOG_LIMIT: u64 = 1 << 20;
@@ -217,6 +218,9 @@ fn summary(row: &Row<'_>) -> rusqlite::Result<DumpSummary> {
         stored_bytes: from_sql(row.get(23)?),
         hold_us: row.get::<_, Option<i64>>(24)?.map(from_sql),
         analysis_error: row.get(25)?,
+        dropped: row.get(26)?,
+        pinned: row.get(27)?,
+        memory_bytes: from_sql(row.get(28)?),
     })
 }
 

@@ -13,6 +13,7 @@ pub(crate) enum Kind {
     Dump,
     Report,
     Removed,
+    Memory,
 }
 
 impl Kind {
@@ -21,6 +22,7 @@ impl Kind {
             Kind::Dump => "dump",
             Kind::Report => "report",
             Kind::Removed => "removed",
+            Kind::Memory => "memory",
         }
     }
 }
@@ -32,7 +34,7 @@ pub struct StoredEvent {
     pub sequence: i64,
     /// When, milliseconds since the epoch.
     pub at_ms: i64,
-    /// `dump` (taken in), `report` (analysed) or `removed`.
+    /// `dump` (taken in), `report` (analysed), `memory` (some was given up) or `removed`.
     pub kind: String,
     /// The dump.
     pub dump: String,

@@ -79,6 +79,13 @@ impl Files {
         self.root.join(layout::MODULES)
     }
 
+    /// Bytes that we may still write.
+    pub(crate) fn free_bytes(&self) -> Result<u64, StoreError> {
+        let system = rustix::fs::statvfs(&self.root)
+            .map_err(|errno| failed("cannot look at", &self.root)(errno.into()))?;
+        Ok(system.f_bavail.saturating_mul(system.f_frsize))
+    }
+
     /// The directories of entries the helper writes and has written.
     pub(crate) fn spool(&self) -> [PathBuf; 2] {
         [

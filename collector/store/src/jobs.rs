@@ -70,6 +70,14 @@ impl Store {
     /// Queues an analysis of the dump, again when it had one. Its report stays until the next.
     pub fn queue_job(&self, id: &DumpId) -> Result<(), StoreError> {
         self.inner.database.write(|sql| {
+            let final_report = "SELECT EXISTS (SELECT 1 FROM dumps WHERE id = ?1 AND dropped IS NOT NULL
+                 AND kept = 'none' AND group_id IS NOT NULL)";
+            if sql
+                .prepare_cached(final_report)?
+                .query_row([id.as_str()], |row| row.get(0))?
+            {
+                return Err(StoreError::MemoryDropped);
+            }
             let queued = sql
                 .prepare_cached(
                     "INSERT INTO jobs (dump, queued_at_ms) SELECT key, ?2 FROM dumps WHERE id = ?1

@@ -7,6 +7,7 @@
 //! |---|---|---|
 //! | admit  | modules → rename to `dumps/` → row + job | entry still in the spool (the next rescan), or files without a row ([`Store::reindex`]) |
 //! | report | `report.json` → row + group + job done | a leased job ([`Store::requeue_leases`]) |
+//! | drop memory | see [`keeping`] | `core.zst.new` or `trash/<id>.core` ([`Store::reindex`]) |
 //! | remove | rename to `trash/` → row → delete files | files in `trash/` ([`Store::reindex`]) |
 
 mod admit;
@@ -17,6 +18,7 @@ mod events;
 mod files;
 mod groups;
 mod jobs;
+pub mod keeping;
 mod modules;
 pub mod query;
 mod remove;

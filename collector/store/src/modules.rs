@@ -9,6 +9,7 @@ use crate::database::lock;
 use crate::files::{self, Files, failed};
 use crate::store::{Store, StoreError};
 use aground_helper::layout;
+use rusqlite::Transaction;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -127,6 +128,23 @@ impl Files {
         }
         Ok(true)
     }
+}
+
+/// Forgets that a dump needs its modules. Returns those nobody needs now.
+pub(crate) fn release(sql: &Transaction<'_>, dump: i64) -> Result<Vec<String>, StoreError> {
+    let unused = "SELECT module FROM dump_modules mine WHERE dump = ?1 AND NOT EXISTS
+        (SELECT 1 FROM dump_modules other WHERE other.module = mine.module AND other.dump <> ?1)";
+    let unused: Vec<i64> = sql
+        .prepare_cached(unused)?
+        .query_map([dump], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    sql.prepare_cached("DELETE FROM dump_modules WHERE dump = ?1")?
+        .execute([dump])?;
+    let mut delete = sql.prepare_cached("DELETE FROM modules WHERE key = ?1 RETURNING sha256")?;
+    Ok(unused
+        .iter()
+        .map(|module| delete.query_row([module], |row| row.get(0)))
+        .collect::<Result<_, _>>()?)
 }
 
 /// The entries of a directory; none when there is no such directory.

@@ -5,15 +5,18 @@ use crate::dumps::key_of;
 use crate::events::{self, Kind};
 use crate::files::{self, failed};
 use crate::groups;
-use crate::modules::list;
+use crate::keeping::LEAVING_CORE;
+use crate::modules::{list, release};
 use crate::store::{Store, StoreError};
 use aground_helper::id::DumpId;
 use rusqlite::Transaction;
+use std::path::Path;
 use std::{fs, io};
 
 impl Store {
     /// Removes a dump: row, files, modules no other dump uses, and its group when it was the last.
     pub fn remove_dump(&self, id: &DumpId) -> Result<(), StoreError> {
+        let _keeping = lock(&self.inner.keeping);
         let from = self.inner.files.dump(id);
         let to = self.inner.files.trash().join(id.as_str());
         match fs::rename(&from, &to) {
@@ -31,13 +34,12 @@ impl Store {
     pub(crate) fn empty_trash(&self) -> Result<u64, StoreError> {
         let mut emptied = 0;
         for path in list(&self.inner.files.trash())? {
-            match path
-                .file_name()
-                .and_then(|name| name.to_str())
-                .and_then(|name| name.parse().ok())
-            {
-                Some(id) => self.forget(&id)?,
-                None => files::remove_tree(&path)?,
+            let stem = path.file_stem().and_then(|name| name.to_str());
+            let id = stem.and_then(|name| name.parse::<DumpId>().ok());
+            match (id, path.extension().and_then(|kind| kind.to_str())) {
+                (Some(id), None) => self.forget(&id)?,
+                (Some(id), Some(LEAVING_CORE)) if self.contains(&id)? => self.mend_core(&id)?,
+                _ => remove_any(&path)?,
             }
             emptied += 1;
         }
@@ -59,6 +61,15 @@ impl Store {
     }
 }
 
+/// Removes whatever it is: a removed dump's core that was leaving, or something not of ours.
+fn remove_any(path: &Path) -> Result<(), StoreError> {
+    if path.is_dir() && !path.is_symlink() {
+        files::remove_tree(path)
+    } else {
+        files::remove_file(path)
+    }
+}
+
 /// Deletes a dump's row and what only it needed. Returns the modules nobody needs now.
 fn delete(sql: &Transaction<'_>, key: i64, id: &DumpId) -> Result<Vec<String>, StoreError> {
     let group: Option<String> =
@@ -69,12 +80,7 @@ fn delete(sql: &Transaction<'_>, key: i64, id: &DumpId) -> Result<Vec<String>, S
         sql.execute("UPDATE dumps SET group_id = NULL WHERE key = ?1", [key])?;
         groups::leave(sql, &group, key)?;
     }
-    let unused = "SELECT module FROM dump_modules mine WHERE dump = ?1 AND NOT EXISTS
-        (SELECT 1 FROM dump_modules other WHERE other.module = mine.module AND other.dump <> ?1)";
-    let unused: Vec<i64> = sql
-        .prepare_cached(unused)?
-        .query_map([key], |row| row.get(0))?
-        .collect::<Result<_, _>>()?;
+    let unused = release(sql, key)?;
     let container: Option<i64> = sql.query_row(
         "DELETE FROM dumps WHERE key = ?1 RETURNING container",
         [key],
@@ -85,9 +91,5 @@ fn delete(sql: &Transaction<'_>, key: i64, id: &DumpId) -> Result<Vec<String>, S
         sql.execute(orphan, [container])?;
     }
     events::push(sql, Kind::Removed, id, None, false)?;
-    let mut delete = sql.prepare_cached("DELETE FROM modules WHERE key = ?1 RETURNING sha256")?;
-    Ok(unused
-        .iter()
-        .map(|module| delete.query_row([module], |row| row.get(0)))
-        .collect::<Result<_, _>>()?)
+    Ok(unused)
 }

@@ -63,6 +63,8 @@ pub struct HeldDump {
     pub eligible: bool,
     /// What is kept of the memory now.
     pub kept: Kept,
+    /// Whether its policy keeps no memory any longer: `trace`, and the report exists.
+    pub expired: bool,
     /// Whether the attempt to make its core lean may be made.
     pub thinnable: bool,
     /// Bytes on disk of the memory.

@@ -1,7 +1,6 @@
 //! What the store holds, in numbers.
 
 use crate::database::from_sql;
-use crate::files::failed;
 use crate::store::{Store, StoreError, now_ms};
 use crate::types::StoreStatus;
 use std::fs;
@@ -22,6 +21,7 @@ impl Store {
                 dumps: number("SELECT count(*) FROM dumps")?,
                 groups: number("SELECT count(*) FROM groups")?,
                 pending: number("SELECT count(*) FROM jobs")?,
+                pinned: number("SELECT count(*) FROM dumps WHERE pinned <> 0")?,
                 failed: number("SELECT count(*) FROM dumps WHERE status = 'failed'")?,
                 oldest_pending_ms: oldest.map(|queued| from_sql(now.saturating_sub(queued))),
                 core_bytes: number("SELECT coalesce(sum(stored_bytes), 0) FROM dumps")?,
@@ -35,10 +35,7 @@ impl Store {
         for path in [database.clone(), database.with_extension("db-wal")] {
             status.database_bytes += fs::metadata(path).map_or(0, |file| file.len());
         }
-        let root = &self.inner.files.root;
-        let system = rustix::fs::statvfs(root)
-            .map_err(|errno| failed("cannot look at", root)(errno.into()))?;
-        status.free_bytes = system.f_bavail.saturating_mul(system.f_frsize);
+        status.free_bytes = self.inner.files.free_bytes()?;
         Ok(status)
     }
 }

@@ -21,6 +21,8 @@ pub(crate) struct Inner {
     /// Held while module files come or go: a module is in the store before the row that needs
     /// it, and must not be taken for unused in between.
     pub(crate) modules: Mutex<()>,
+    /// Held while a dump's `state.json` changes, or the dump goes.
+    pub(crate) keeping: Mutex<()>,
     /// Its lock keeps a second daemon out; the kernel lets go of it when we die.
     _lock: File,
 }
@@ -48,6 +50,9 @@ pub enum StoreError {
     /// The database was written by a newer version of this program.
     #[error("the database has version {0}, which is newer than this program")]
     NewerDatabase(i64),
+    /// There is a report, and no memory to make another from.
+    #[error("its memory was dropped: the report it has is the last")]
+    MemoryDropped,
     /// A report's signature has no SHA-256 as its hash.
     #[error("the report's signature hash is not 64 lowercase hexadecimal digits")]
     BadSignature,
@@ -110,6 +115,7 @@ impl Store {
             database,
             files,
             modules: Mutex::new(()),
+            keeping: Mutex::new(()),
             _lock: lock,
         };
         Ok(Self {

@@ -39,18 +39,39 @@ pub struct DumpSummary {
     pub location: Option<String>,
     /// Where the dump stands.
     pub status: DumpStatus,
-    /// What was kept of the memory: `full`, `partial` or `none`.
+    /// What is kept of the memory now: `full`, `lean`, `partial` or `none`. The record says what
+    /// was captured.
     pub kept: String,
+    /// Why that is less than was captured, the end of a sentence that begins with "because".
+    #[serde(default)]
+    pub dropped: Option<String>,
+    /// Whether people asked that nothing of it is given up.
+    #[serde(default)]
+    pub pinned: bool,
     /// Whether the core arrived cut.
     pub truncated: bool,
-    /// Size of the core before compression, bytes.
+    /// Size of what is kept of the core, before compression, bytes.
     pub core_bytes: u64,
+    /// Bytes on disk of the core.
+    #[serde(default)]
+    pub memory_bytes: u64,
     /// Bytes on disk of core, log and report (modules are shared and not counted).
     pub stored_bytes: u64,
     /// How long the kernel held the process, microseconds.
     pub hold_us: Option<u64>,
     /// Why analysis failed, when it did.
     pub analysis_error: Option<String>,
+}
+
+impl DumpSummary {
+    /// What was given up of the memory, and why: a clause for a sentence.
+    pub fn given_up(&self) -> Option<String> {
+        let reason = self.dropped.as_deref()?;
+        Some(match self.kept.as_str() {
+            "none" => format!("its memory was dropped because {reason}"),
+            _ => format!("its whole core became a lean one because {reason}"),
+        })
+    }
 }
 
 /// The container of a [`DumpSummary`].
@@ -180,6 +201,9 @@ pub struct StoreStatus {
     pub pending: u64,
     /// Dumps whose analysis failed.
     pub failed: u64,
+    /// Pinned dumps.
+    #[serde(default)]
+    pub pinned: u64,
     /// Oldest waiting job's age, milliseconds.
     pub oldest_pending_ms: Option<u64>,
     /// Bytes of cores on disk.

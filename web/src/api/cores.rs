@@ -4,7 +4,8 @@ use super::parameters::{Parameters, Path};
 use super::{attachment, blocking, resolve_dump};
 use crate::App;
 use crate::problem::Problem;
-use aground_helper::record::{Capture, CaptureState};
+use aground_helper::record::CaptureState;
+use aground_store::types::Dump;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderValue, header};
@@ -32,11 +33,11 @@ pub async fn download(
     let dump = blocking(&app, move |store| store.dump(&wanted)).await?;
     let wanted = id.clone();
     let file = blocking(&app, move |store| store.core(&wanted)).await?;
-    let file = file.ok_or_else(|| no_core(&dump.record.capture))?;
+    let file = file.ok_or_else(|| no_core(&dump))?;
 
     match parameters.get("format") {
         None | Some("" | "elf") => {
-            let size = known_size(&dump.record.capture);
+            let size = known_size(&dump);
             let body = Body::from_stream(decompressed(file, size.is_none()));
             Ok(answer(size, &format!("core.{}", id.short()), body))
         }
@@ -55,7 +56,11 @@ pub async fn download(
     }
 }
 
-fn no_core(capture: &Capture) -> Problem {
+fn no_core(dump: &Dump) -> Problem {
+    if let Some(given_up) = dump.summary.given_up() {
+        return Problem::not_found(format!("there is no core of this crash: {given_up}"));
+    }
+    let capture = &dump.record.capture;
     let reason = capture
         .reason
         .as_deref()
@@ -64,9 +69,10 @@ fn no_core(capture: &Capture) -> Problem {
 }
 
 /// The size of the core before compression; unknown when the helper was killed while it wrote.
-fn known_size(capture: &Capture) -> Option<u64> {
-    (capture.state == CaptureState::Complete && capture.bytes_kept > 0)
-        .then_some(capture.bytes_kept)
+fn known_size(dump: &Dump) -> Option<u64> {
+    let (summary, capture) = (&dump.summary, &dump.record.capture);
+    let measured = capture.state == CaptureState::Complete || summary.dropped.is_some();
+    (measured && summary.core_bytes > 0).then_some(summary.core_bytes)
 }
 
 fn answer(size: Option<u64>, name: &str, body: Body) -> Response {

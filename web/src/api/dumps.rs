@@ -91,6 +91,33 @@ pub async fn log(
     Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], log))
 }
 
+/// `PUT /api/v1/dumps/{ref}/pin`: nothing of the dump is given up unasked from now on.
+pub async fn pin(
+    State(app): State<App>,
+    Path(reference): Path<String>,
+) -> Result<Json<DumpReference>, Problem> {
+    set_pin(&app, reference, true).await
+}
+
+/// `DELETE /api/v1/dumps/{ref}/pin`.
+pub async fn unpin(
+    State(app): State<App>,
+    Path(reference): Path<String>,
+) -> Result<Json<DumpReference>, Problem> {
+    set_pin(&app, reference, false).await
+}
+
+async fn set_pin(
+    app: &App,
+    reference: String,
+    pinned: bool,
+) -> Result<Json<DumpReference>, Problem> {
+    let id = resolve_dump(app, reference).await?;
+    let dump = id.clone();
+    blocking::<_, StoreError, _>(app, move |store| store.pin(&dump, pinned)).await?;
+    Ok(Json(DumpReference { id }))
+}
+
 /// `POST /api/v1/dumps/{ref}/analyze`: queues an analysis.
 pub async fn analyze(
     State(app): State<App>,

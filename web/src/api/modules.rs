@@ -30,6 +30,11 @@ pub async fn download(
         .unwrap_or_default()
         .to_owned();
 
+    if dump.summary.dropped.is_some() && dump.summary.kept == "none" {
+        let given_up = dump.summary.given_up().unwrap_or_default();
+        let detail = format!("the modules of this crash went with its memory: {given_up}");
+        return Err(Problem::not_found(detail));
+    }
     let file = blocking(&app, move |store| store.module(&sha256)).await?;
     let size = file.metadata()?.len();
     let headers = [

@@ -107,6 +107,9 @@ fn facts(dump: &Dump, now_ms: i64) -> Vec<(&'static str, String)> {
         facts.push(("memory", "for root alone: not analyzed".to_owned()));
     }
     facts.push(("died", format!("{died} on {}", summary.host)));
+    if let Some(given_up) = summary.given_up() {
+        facts.push(("memory", given_up));
+    }
     facts
 }
 

@@ -17,7 +17,7 @@ const NO_SPACE: u8 = 2;
 const FILES: u8 = 0;
 
 /// The fields of the query language (the store's `Query`).
-const FILTERS: [&str; 21] = [
+const FILTERS: [&str; 23] = [
     "ancestor",
     "cause",
     "comm",
@@ -30,9 +30,11 @@ const FILTERS: [&str; 21] = [
     "id",
     "image",
     "image_id",
+    "kept",
     "label",
     "name",
     "pid",
+    "pinned",
     "runtime",
     "signal",
     "since",
@@ -92,7 +94,7 @@ pub async fn complete(command: &Command, words: &[String], session: &Session) ->
     }
     let positionals = rest.iter().filter(|word| !word.starts_with('-')).count();
     match (command.get_name(), positionals) {
-        ("inspect" | "rm", _) | ("bt" | "log" | "cp", 0) => {
+        ("inspect" | "rm" | "pin" | "unpin", _) | ("bt" | "log" | "cp", 0) => {
             Answer::of(dumps(session, last).await, NO_FILES)
         }
         ("cp", 1) => Answer::of(Vec::new(), FILES),
@@ -216,7 +218,11 @@ mod tests {
 
     #[tokio::test]
     async fn shells_get_verbs_flags_and_keys() {
-        check(&[""], "ls\ninspect\nbt\ngroups\ncp\nlog\nrm\nstatus\n:4\n").await;
+        check(
+            &[""],
+            "ls\ninspect\nbt\ngroups\ncp\nlog\nrm\npin\nunpin\nstatus\n:4\n",
+        )
+        .await;
         check(&["l"], "ls\nlog\n:4\n").await;
         check(&["ls", "--fil"], "--filter\n:4\n").await;
         check(&["ls", "--filter", "im"], "image=\nimage_id=\n:6\n").await;
@@ -227,6 +233,10 @@ mod tests {
         check(&["cp", "0123", ""], ":0\n").await;
         check(&["groups", ""], "ls\nexplain\n:4\n").await;
         check(&["no-such", ""], ":4\n").await;
-        check(&[], "ls\ninspect\nbt\ngroups\ncp\nlog\nrm\nstatus\n:4\n").await;
+        check(
+            &[],
+            "ls\ninspect\nbt\ngroups\ncp\nlog\nrm\npin\nunpin\nstatus\n:4\n",
+        )
+        .await;
     }
 }

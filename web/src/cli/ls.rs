@@ -157,12 +157,15 @@ fn command(dump: &DumpSummary, truncate: bool) -> String {
 
 fn status(dump: &DumpSummary) -> String {
     let missing = match dump.kept.as_str() {
+        "none" if dump.dropped.is_some() => ", memory dropped",
         "none" => ", no memory",
         _ if dump.truncated => ", truncated",
         "partial" => ", partial",
+        "lean" => ", lean",
         _ => "",
     };
-    format!("{}{missing}", dump.status.as_str())
+    let pinned = if dump.pinned { ", pinned" } else { "" };
+    format!("{}{missing}{pinned}", dump.status.as_str())
 }
 
 /// The cause; before there is one, why not.

@@ -14,6 +14,7 @@ pub mod log;
 pub mod ls;
 pub mod moment;
 pub mod narrowing;
+pub mod pin;
 pub mod ping;
 pub mod plugin;
 mod private_core;
@@ -103,6 +104,12 @@ pub enum DumpVerb {
     /// Remove dumps
     #[command(help_template = HELP)]
     Rm(rm::Arguments),
+    /// Keep dumps whatever the quota and their age
+    #[command(help_template = HELP)]
+    Pin(pin::Arguments),
+    /// Let go of pinned dumps
+    #[command(help_template = HELP)]
+    Unpin(pin::Arguments),
     /// Show the state of the daemon and its store
     #[command(help_template = HELP)]
     Status(status::Arguments),
@@ -170,6 +177,8 @@ pub fn run_dump_verb(
         DumpVerb::Cp(arguments) => cp::run(&arguments, session).await,
         DumpVerb::Log(arguments) => log::run(&arguments, session).await,
         DumpVerb::Rm(arguments) => rm::run(&arguments, session).await,
+        DumpVerb::Pin(arguments) => pin::run(&arguments, true, session).await,
+        DumpVerb::Unpin(arguments) => pin::run(&arguments, false, session).await,
         DumpVerb::Status(arguments) => status::run(&arguments, session).await,
     })
 }

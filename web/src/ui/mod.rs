@@ -21,6 +21,8 @@ pub fn routes() -> Router<App> {
         .route("/dumps", get(dumps::page))
         .route("/dumps/{ref}", get(dump::page))
         .route("/dumps/{ref}/analyze", post(dump::analyze))
+        .route("/dumps/{ref}/pin", post(dump::pin))
+        .route("/dumps/{ref}/unpin", post(dump::unpin))
         .route("/dumps/{ref}/remove", post(dump::remove))
         .route("/status", get(status::page))
         .route("/static/{name}", get(assets::serve))

@@ -3,6 +3,7 @@
 
 mod api;
 mod cli;
+mod keeping;
 mod plugin;
 mod serve;
 mod site;

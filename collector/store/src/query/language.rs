@@ -39,6 +39,9 @@ pub(crate) enum Test {
     SignalNumber(i64),
     Pid(i64),
     Status(DumpStatus),
+    /// What is kept of the memory now.
+    Kept(&'static str),
+    Pinned(bool),
     /// Crashed at or after, milliseconds.
     Since(i64),
     /// Crashed at or before, milliseconds.
@@ -66,7 +69,7 @@ pub(crate) enum Field {
 }
 
 /// Every field name, for suggestions.
-const FIELDS: [&str; 21] = [
+const FIELDS: [&str; 23] = [
     "id",
     "group",
     "container",
@@ -82,6 +85,8 @@ const FIELDS: [&str; 21] = [
     "function",
     "frame",
     "status",
+    "kept",
+    "pinned",
     "runtime",
     "unit",
     "pid",
@@ -89,6 +94,9 @@ const FIELDS: [&str; 21] = [
     "until",
     "ancestor",
 ];
+
+/// What can be kept of the memory.
+const KEPT: [&str; 4] = ["full", "lean", "partial", "none"];
 
 /// Says where a query is wrong and what it could have been.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -103,7 +111,7 @@ pub struct QueryError {
 impl Query {
     /// Parses the query language. Fields: id, group, container, name (alias of container), image,
     /// `image_id`, label (`label:k` or `label:k=v`), host, signal, exe, comm, cause, function
-    /// (alias frame), status, runtime, unit, pid, since, until; `-field:value` negates; `*` is a wildcard;
+    /// (alias frame), status, kept, pinned, runtime, unit, pid, since, until; `-field:value` negates; `*` is a wildcard;
     /// different fields AND, same field OR (as Docker's filters); bare words match anywhere in title,
     /// command, container, image.
     pub fn parse(text: &str) -> Result<Self, QueryError> {
@@ -289,6 +297,11 @@ impl Word {
             "unit" => Field::Unit,
             "label" => return self.label(),
             "status" => return self.status(),
+            "kept" => return self.one_of("kept", KEPT).map(Test::Kept),
+            "pinned" => {
+                let answer = self.one_of("pinned", ["yes", "no", "true", "false"])?;
+                return Ok(Test::Pinned(matches!(answer, "yes" | "true")));
+            }
             "pid" => return self.number("pid").map(Test::Pid),
             "since" => return self.time(now_ms).map(Test::Since),
             "until" => return self.time(now_ms).map(Test::Until),
@@ -358,6 +371,22 @@ impl Word {
         found.map(Test::Status).ok_or_else(|| {
             self.error(format!(
                 "unknown status \"{}\": one of pending, analyzing, analyzed, failed",
+                brief(&typed)
+            ))
+        })
+    }
+
+    fn one_of<const N: usize>(
+        &self,
+        field: &str,
+        known: [&'static str; N],
+    ) -> Result<&'static str, QueryError> {
+        let typed = self.value.text();
+        let found = known.into_iter().find(|word| *word == typed);
+        found.ok_or_else(|| {
+            let known = known.join(", ");
+            self.error(format!(
+                "{field} is one of {known}, not \"{}\"",
                 brief(&typed)
             ))
         })

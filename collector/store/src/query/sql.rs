@@ -42,6 +42,8 @@ impl Condition {
             Test::SignalNumber(number) => self.push("d.signal_number = ?", [Value::from(*number)]),
             Test::Pid(pid) => self.push("d.pid = ?", [Value::from(*pid)]),
             Test::Status(status) => self.push("d.status = ?", [status.as_str().to_owned().into()]),
+            Test::Kept(kept) => self.push("d.kept = ?", [(*kept).to_owned().into()]),
+            Test::Pinned(pinned) => self.push("d.pinned = ?", [Value::from(*pinned)]),
             Test::Since(at) => self.push("d.crashed_at_ms >= ?", [Value::from(*at)]),
             Test::Until(at) => self.push("d.crashed_at_ms <= ?", [Value::from(*at)]),
             Test::Word(pattern) => self.word(pattern),
@@ -181,7 +183,9 @@ fn same_field(a: &Clause, b: &Clause) -> bool {
         (Test::SignalNumber(_), Test::SignalNumber(_) | Test::Text(Field::Signal, _))
         | (Test::Text(Field::Signal, _), Test::SignalNumber(_))
         | (Test::Pid(_), Test::Pid(_))
-        | (Test::Status(_), Test::Status(_)) => true,
+        | (Test::Status(_), Test::Status(_))
+        | (Test::Kept(_), Test::Kept(_))
+        | (Test::Pinned(_), Test::Pinned(_)) => true,
         _ => false,
     }
 }

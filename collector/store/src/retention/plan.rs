@@ -25,6 +25,7 @@ enum Worth {
 /// no record is lost in vain. Pinned dumps are never touched.
 pub fn plan(held: &Held, limits: &Limits) -> Plan {
     let mut draft = Draft::new(held);
+    draft.expire();
     draft.age(limits);
     let worth = worth(held, limits.per_group);
     for action in [Action::Thin, Action::DropMemory, Action::Delete] {
@@ -164,6 +165,16 @@ impl<'h> Draft<'h> {
             why.push("what may be given up is not enough".to_owned());
         }
         format!("{}, but {}", limit.reason, why.join(", and "))
+    }
+
+    /// Drops memory that was only to be kept until the report exists.
+    fn expire(&mut self) {
+        let reason = "its policy is trace, and the report exists";
+        for (index, dump) in self.held.dumps.iter().enumerate() {
+            if dump.expired {
+                self.take(index, Action::DropMemory, reason);
+            }
+        }
     }
 
     /// Gives up what is too old.
@@ -335,7 +346,7 @@ fn worth(held: &Held, per_group: u64) -> Vec<Worth> {
 fn span(milliseconds: u64) -> String {
     let seconds = milliseconds / 1000;
     for (unit, name) in [(86_400, "day"), (3600, "hour"), (60, "minute")] {
-        if seconds >= unit && seconds % unit == 0 {
+        if seconds >= unit && seconds.is_multiple_of(unit) {
             let count = seconds / unit;
             let plural = if count == 1 { "" } else { "s" };
             return format!("{count} {name}{plural}");

@@ -5,5 +5,6 @@
 mod admission;
 mod given;
 mod grouping;
+mod keeping;
 mod queries;
 mod recovery;

@@ -86,6 +86,9 @@ pub struct DumpPage {
     log: Option<Vec<String>>,
     has_core: bool,
     root_only: bool,
+    /// Whether another analysis could find what the last did.
+    analyzable: bool,
+    pinned: bool,
     core_size: String,
     stored_size: String,
     has_report: bool,
@@ -133,7 +136,7 @@ impl DumpPage {
             container: record.container.as_ref().map(facts::container),
             labels: labels(dump),
             process: facts::process(record, &record.process.args),
-            capture: facts::capture(record),
+            capture: facts::capture(record, summary),
             limits: limits(dump),
             open_files: open_files(dump),
             environment: environment(dump),
@@ -159,8 +162,10 @@ impl DumpPage {
             log: dump.log_tail.as_deref().map(text::lines),
             has_core: summary.kept != "none",
             root_only: record.capture.access == Access::Root,
+            analyzable: summary.kept != "none" || summary.dropped.is_none(),
+            pinned: summary.pinned,
             core_size: bytes::size(summary.core_bytes),
-            stored_size: bytes::size(record.capture.bytes_stored),
+            stored_size: bytes::size(summary.memory_bytes),
             has_report: report.is_some(),
             arch: record.host.arch.clone(),
         }
@@ -207,7 +212,7 @@ fn step(frame: &Frame) -> Step {
 }
 
 fn warnings(dump: &Dump) -> Vec<String> {
-    let mut warnings = facts::warnings(&dump.record.capture);
+    let mut warnings = facts::warnings(&dump.record.capture, &dump.summary);
     let report = dump.report.iter().flat_map(|report| &report.warnings);
     let all = report.chain(&dump.record.problems).take(50);
     warnings.extend(all.map(|text| text::clip(text, 600)));
@@ -304,6 +309,32 @@ pub async fn analyze(
     tokio::task::spawn_blocking(move || daemon.reanalyze(&queued))
         .await
         .map_err(|error| Trouble::internal(&error))??;
+    Ok(Redirect::to(&format!("/dumps/{id}")).into_response())
+}
+
+/// `POST /dumps/{ref}/pin`: nothing is given up unasked, back to the page.
+pub async fn pin(
+    State(app): State<App>,
+    Path(reference): Path<String>,
+) -> Result<Response, Trouble> {
+    set_pin(&app, reference, true).await
+}
+
+/// `POST /dumps/{ref}/unpin`.
+pub async fn unpin(
+    State(app): State<App>,
+    Path(reference): Path<String>,
+) -> Result<Response, Trouble> {
+    set_pin(&app, reference, false).await
+}
+
+async fn set_pin(app: &App, reference: String, pinned: bool) -> Result<Response, Trouble> {
+    let pin = move |store: &Store| {
+        let id = store.resolve_dump(&reference)?;
+        store.pin(&id, pinned).map_err(Trouble::from)?;
+        Ok::<_, Trouble>(id)
+    };
+    let id = blocking(app, pin).await?;
     Ok(Redirect::to(&format!("/dumps/{id}")).into_response())
 }
 

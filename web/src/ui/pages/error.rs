@@ -127,6 +127,12 @@ impl From<StoreError> for Trouble {
                 let detail = "The page this link points at does not exist.".to_owned();
                 Self::new(StatusCode::BAD_REQUEST, "No such page", detail, hint)
             }
+            StoreError::MemoryDropped => Self::new(
+                StatusCode::CONFLICT,
+                "Nothing to analyze",
+                "The memory of this crash was dropped: the report it has is the last.".to_owned(),
+                "Its page says why. Pin crashes whose memory must stay.",
+            ),
             _ => Self::internal(&error),
         }
     }

@@ -6,6 +6,7 @@ use super::{bytes, text};
 use aground_helper::record::{
     Access, Capture, CaptureState, Container, IdentitySource, Kept, Record,
 };
+use aground_store::types::DumpSummary;
 
 /// A name and a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -131,16 +132,18 @@ fn ids([real, effective, saved, files]: [u32; 4]) -> String {
 }
 
 /// The capture, and the machine it happened on.
-pub fn capture(record: &Record) -> Vec<Fact> {
+pub fn capture(record: &Record, summary: &DumpSummary) -> Vec<Fact> {
     let capture = &record.capture;
     let mut facts = Facts::default();
-    facts.word("Memory kept", kept(capture));
+    facts.word("Memory captured", kept(capture));
+    let left = summary.dropped.as_ref().map(|_| left(summary));
+    facts.word("Memory kept now", left);
     facts.word("Why not more", capture.reason.clone());
     facts.word("For root alone", capture.access_reason.clone());
     facts.word("Core size", capture.core_size.map(bytes::size));
     let seen = Some(capture.bytes_seen).filter(|seen| Some(*seen) != capture.core_size);
     facts.word("Bytes that arrived", seen.map(bytes::size));
-    facts.word("On disk", bytes::size(capture.bytes_stored));
+    facts.word("On disk", bytes::size(summary.memory_bytes));
     facts.word("Process held for", capture.hold_us.map(time::short_span));
     facts.word("Host", record.host.hostname.clone());
     facts.word(
@@ -153,6 +156,13 @@ pub fn capture(record: &Record) -> Vec<Fact> {
     facts.0
 }
 
+fn left(summary: &DumpSummary) -> String {
+    match summary.kept.as_str() {
+        "none" => "none".to_owned(),
+        kept => format!("{kept}: {}", bytes::size(summary.core_bytes)),
+    }
+}
+
 fn kept(capture: &Capture) -> String {
     match capture.kept {
         Kept::Full => "all of it".to_owned(),
@@ -163,8 +173,17 @@ fn kept(capture: &Capture) -> String {
 }
 
 /// What a reader must know about the capture before trusting anything else, a sentence each.
-pub fn warnings(capture: &Capture) -> Vec<String> {
+pub fn warnings(capture: &Capture, summary: &DumpSummary) -> Vec<String> {
     let mut warnings = Vec::new();
+    if let (Some(reason), "none") = (&summary.dropped, summary.kept.as_str()) {
+        let reason = text::clip(reason, 300);
+        warnings.push(format!("Memory was dropped because {reason}."));
+    } else if let Some(reason) = &summary.dropped {
+        let reason = text::clip(reason, 300);
+        warnings.push(format!(
+            "The whole core became a lean one because {reason}."
+        ));
+    }
     if capture.state == CaptureState::Interrupted {
         warnings.push("The capture was interrupted: what follows may be incomplete.".to_owned());
     }

@@ -29,7 +29,9 @@ pub struct ModuleRow {
 
 /// All modules of a dump in order of address: those of the report, else those of the record.
 pub fn modules(dump: &Dump) -> Vec<ModuleRow> {
+    let gone = dump.summary.dropped.is_some() && dump.summary.kept == "none";
     let captured = |base: u64| dump.record.modules.iter().find(|m| m.base == base);
+    let from_record = |module| from_record(module, gone);
     let Some(report) = &dump.report else {
         return dump.record.modules.iter().map(from_record).collect();
     };
@@ -52,7 +54,8 @@ pub fn modules(dump: &Dump) -> Vec<ModuleRow> {
         .collect()
 }
 
-fn from_record(module: &aground_helper::record::Module) -> ModuleRow {
+/// `gone`: the file went with the memory.
+fn from_record(module: &aground_helper::record::Module, gone: bool) -> ModuleRow {
     let missing = module.missing.as_deref();
     ModuleRow {
         name: clip(base_name(&module.path), 80),
@@ -62,7 +65,7 @@ fn from_record(module: &aground_helper::record::Module) -> ModuleRow {
         image: None,
         debug: None,
         problem: missing.map(|why| clip(why, 300)),
-        sha256: module.sha256.clone().filter(|_| missing.is_none()),
+        sha256: module.sha256.clone().filter(|_| missing.is_none() && !gone),
         size: module.size.map(bytes::size),
     }
 }

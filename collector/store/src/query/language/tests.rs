@@ -19,6 +19,8 @@ fn shown(query: &Query) -> String {
                 Test::SignalNumber(number) => format!("signal={number}"),
                 Test::Pid(pid) => format!("pid={pid}"),
                 Test::Status(status) => format!("status={}", status.as_str()),
+                Test::Kept(kept) => format!("kept={kept}"),
+                Test::Pinned(pinned) => format!("pinned={pinned}"),
                 Test::Since(at) => format!("since={}", NOW - at),
                 Test::Until(at) => format!("until={}", NOW - at),
                 Test::Word(pattern) => format!("word~{}", pattern.like_anywhere()),
@@ -60,6 +62,8 @@ fn queries() {
         "Function~parse_header & Function~f*",
     );
     check("status:failed", "status=failed");
+    check("kept:lean -kept:none", "kept=lean & -kept=none");
+    check("pinned:yes pinned:false", "pinned=true & pinned=false");
     check("pid:4711", "pid=4711");
     check("since:24h until:10m", "since=86400000 & until=600000");
     check("out of range", "word~%out% & word~%of% & word~%range%");
@@ -106,6 +110,10 @@ fn wrong_queries() {
     );
     check("image:", "image has no value at 0");
     check("a \"b", "a quote is not closed at 2");
+    check(
+        "kept:all",
+        "kept is one of full, lean, partial, none, not \"all\" at 0",
+    );
     check(
         "status:done",
         "unknown status \"done\": one of pending, analyzing, analyzed, failed at 0",

@@ -1,0 +1,86 @@
+//! Pins, and dumps of which something was given up, as API, command line and pages show them.
+
+use crate::site::{MODULE_SHA256, Site, failed, ok, record};
+use axum::http::{Method, StatusCode};
+
+#[tokio::test]
+async fn pins_from_everywhere() {
+    let site = Site::with(&[record(1), record(2)]).await;
+    let id = record(1).id;
+    let pinned = async || {
+        let found = site.get("/api/v1/dumps?query=pinned:yes").await.json();
+        found["items"].as_array().unwrap().len()
+    };
+    let api = format!("/api/v1/dumps/{id}/pin");
+    let answer = site.send(Method::PUT, &api, &[]).await;
+    assert_eq!((answer.status, pinned().await), (StatusCode::OK, 1));
+    let page = site.get(&format!("/dumps/{id}")).await;
+    assert!(String::from_utf8_lossy(&page.body).contains(">Unpin</button>"));
+    site.send(Method::DELETE, &api, &[]).await;
+    assert_eq!(pinned().await, 0);
+
+    let button = site
+        .send(Method::POST, &format!("/dumps/{id}/pin"), &[])
+        .await;
+    assert_eq!((button.status, pinned().await), (StatusCode::SEE_OTHER, 1));
+    site.send(Method::POST, &format!("/dumps/{id}/unpin"), &[])
+        .await;
+    assert_eq!(pinned().await, 0);
+
+    assert_eq!(ok(&site.aground(&["pin", "11", "22"]).await), "11\n22\n");
+    assert_eq!(pinned().await, 2);
+    let listed = ok(&site.aground(&["ls", "--filter", "pinned=yes"]).await);
+    assert_eq!(listed.matches(", pinned").count(), 2, "{listed}");
+    assert_eq!(ok(&site.aground(&["unpin", "11"]).await), "11\n");
+    assert_eq!(pinned().await, 1);
+    let error = failed(&site.aground(&["pin", "33", "11"]).await, 1);
+    assert!(
+        error.contains("no dump has an id that starts with"),
+        "{error}"
+    );
+    assert_eq!(pinned().await, 2, "the one after the wrong one is pinned");
+}
+
+#[tokio::test]
+async fn dropped_memory_is_owned_up_to_everywhere() {
+    let site = Site::with(&[record(1)]).await;
+    site.report(&record(1), "write to 0x0");
+    let id = record(1).id;
+    let store = site.app.daemon.store();
+    store.drop_memory(&id, "of a <test>").unwrap();
+
+    let dump = site.get(&format!("/api/v1/dumps/{id}")).await.json();
+    assert_eq!(dump["summary"]["kept"], "none");
+    assert_eq!(dump["summary"]["dropped"], "of a <test>");
+    assert_eq!(dump["record"]["capture"]["kept"], "full");
+    for (method, target, status) in [
+        (Method::GET, format!("/api/v1/dumps/{id}/core"), 404),
+        (
+            Method::GET,
+            format!("/api/v1/dumps/{id}/modules/{MODULE_SHA256}"),
+            404,
+        ),
+        (Method::POST, format!("/api/v1/dumps/{id}/analyze"), 409),
+        (Method::POST, format!("/dumps/{id}/analyze"), 409),
+    ] {
+        let answer = site.send(method, &target, &[]).await;
+        assert_eq!(answer.status.as_u16(), status, "{target}");
+        if status == 404 {
+            let detail = answer.json()["detail"].to_string();
+            assert!(detail.contains("dropped because of a <test>"), "{detail}");
+        }
+    }
+    let page = site.get(&format!("/dumps/{id}")).await;
+    let page = String::from_utf8_lossy(&page.body);
+    assert!(page.contains("Memory was dropped because of a &lt;test&gt;."));
+    assert!(page.contains("The core was dropped.") && !page.contains(">Analyze again<"));
+    let listed = ok(&site.aground(&["ls"]).await);
+    assert!(listed.contains("analyzed, memory dropped"), "{listed}");
+    let backtrace = ok(&site.aground(&["bt", "11"]).await);
+    assert!(
+        backtrace.contains("its memory was dropped because of a <test>"),
+        "{backtrace}"
+    );
+    let error = failed(&site.aground(&["cp", "11", "-"]).await, 1);
+    assert!(error.contains("its memory was dropped because"), "{error}");
+}
