@@ -121,7 +121,7 @@ impl Store {
         let path = self.inner.files.dump(id).join(layout::CORE);
         match capture.access {
             Access::Readers => files::open_optional(&path),
-            Access::Root if capture.kept == Kept::None => Ok(None),
+            Access::Root if capture.kept == Kept::None || !path.exists() => Ok(None),
             Access::Root => Err(StoreError::RootOnly {
                 reason: capture
                     .access_reason

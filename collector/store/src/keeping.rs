@@ -16,7 +16,7 @@ use crate::files::{self, failed};
 use crate::modules::release;
 use crate::store::{Store, StoreError, now_ms};
 use aground_helper::id::DumpId;
-use aground_helper::layout::{CORE, STATE};
+use aground_helper::layout::{CORE, PRIVATE_MODULES, STATE};
 use aground_helper::record::Kept;
 use rusqlite::{Transaction, named_params, params};
 use serde::{Deserialize, Serialize};
@@ -167,6 +167,7 @@ impl Store {
         if left.kept == Kept::None {
             files::remove_file(&new)?;
             rename_if_there(&core, &leaving)?;
+            files::remove_tree(&dump.join(PRIVATE_MODULES))?;
         } else if new.exists() {
             rename_if_there(&core, &leaving)?;
             rename_if_there(&new, &core)?;
