@@ -80,6 +80,18 @@ pub fn read_up_to(file: File, limit: usize) -> io::Result<(Vec<u8>, bool)> {
     Ok((bytes, more))
 }
 
+/// Something whose bytes can be read at any place.
+pub trait ReadAt {
+    /// The `length` bytes from `offset`; fewer where it ends.
+    fn read_at(&mut self, offset: u64, length: usize) -> io::Result<Vec<u8>>;
+}
+
+impl ReadAt for File {
+    fn read_at(&mut self, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+        read_at(self, offset, length)
+    }
+}
+
 /// The `length` bytes of a file from `offset`; fewer where it ends.
 pub fn read_at(file: &impl AsFd, offset: u64, length: usize) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; length];

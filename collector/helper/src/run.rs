@@ -20,7 +20,7 @@ use crate::layout::{LOG, fallback_dir};
 use crate::log_tail;
 use crate::policy::{self, Ceiling};
 use crate::process::{self, Pinned};
-use crate::record::{Capture, CaptureState, Context, Host, Process, RECORD_SCHEMA, Record};
+use crate::record::{Capture, CaptureState, Context, Host, Kept, Process, RECORD_SCHEMA, Record};
 use crate::settings::Settings;
 use crate::spool::{self, Entry, Spool, SpoolError};
 use crate::surroundings;
@@ -121,7 +121,12 @@ fn collect(args: &[OsString], started: Instant) -> Result<(), SpoolError> {
         memory::keep_core(&core_file, &entry, &mut record.capture);
     }
     if writable {
-        record.modules = modules::keep(files, &entry, policy::RESERVE / 2);
+        record.modules = modules::keep(
+            &files,
+            &entry,
+            policy::RESERVE / 2,
+            record.capture.kept != Kept::None,
+        );
         keep_log(log, &entry, &mut record);
     }
     record.capture.state = CaptureState::Complete;
@@ -259,7 +264,7 @@ fn begin(directory: &Path, record: &Record) -> Result<Entry, SpoolError> {
 
 fn open_files(pinned: &Pinned, record: &mut Record) -> Vec<OpenFile> {
     match pinned.maps() {
-        Ok(maps) => modules::open_mapped(pinned.proc(), &maps, &mut record.problems),
+        Ok(maps) => modules::hold_mapped(pinned.proc(), &maps, &mut record.problems),
         Err(error) => {
             record
                 .problems

@@ -5,6 +5,8 @@
 )]
 
 use rustix::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use rustix::process::{Pid, Signal};
+use std::io;
 
 /// The pidfd the kernel left open under `number` (`%F`), as a descriptor of our own.
 pub(crate) fn inherited_pidfd(number: i32) -> Option<OwnedFd> {
@@ -24,6 +26,43 @@ pub(crate) fn inherited_pidfd(number: i32) -> Option<OwnedFd> {
 pub(crate) fn clear_environment() {
     // SAFETY: the caller promises that no other thread reads the environment.
     unsafe { libc::clearenv() };
+}
+
+/// Runs `work` in a child process that has no descriptors but `kept`, and dies with us as far as
+/// it can. Returns the child's id.
+///
+/// # Safety of use
+/// Must be called while there is one thread: of several, only the caller's goes on in the child.
+pub(crate) fn in_a_child(mut kept: Vec<i32>, work: impl FnOnce()) -> io::Result<Pid> {
+    kept.sort_unstable();
+    // SAFETY: fork is as safe as what the child does, and with one thread no lock is held by
+    // another that is not there any more.
+    let pid = unsafe { libc::fork() };
+    if pid != 0 {
+        return Pid::from_raw(pid)
+            .filter(|_| pid > 0)
+            .ok_or_else(io::Error::last_os_error);
+    }
+    let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
+    let mut first = 0;
+    for next in kept.into_iter().chain([i32::MAX]) {
+        close_between(first, next);
+        first = next.saturating_add(1);
+    }
+    // Nothing of the child may run on in what is the parent's story.
+    let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+    // SAFETY: ends the process without running anything more of it.
+    unsafe { libc::_exit(0) }
+}
+
+/// Closes every descriptor from `first` up to, but not with, `end`.
+fn close_between(first: i32, end: i32) {
+    let (first, last) = (first, end.saturating_sub(1));
+    if first <= last {
+        // SAFETY: takes three integers. What it closes belongs to nobody in this process, which
+        // ends without dropping anything it had before it was forked.
+        unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+    }
 }
 
 /// Lets every other disk user go first (best effort class, lowest priority). The kernel's

@@ -1,12 +1,11 @@
 //! Reads the little of ELF the helper needs: a core's size from its program headers, and a
 //! file's build ID from its notes.
 
-use crate::bounded::read_at;
+use crate::bounded::ReadAt;
 use goblin::container::Ctx;
 use goblin::elf::program_header::{PT_LOAD, PT_NOTE};
 use goblin::elf::{Elf, Header, ProgramHeader};
 use std::io::{self, Read};
-use std::os::fd::AsFd;
 
 /// Size of the larger (64-bit) ELF header.
 const HEADER: usize = 64;
@@ -155,24 +154,27 @@ pub enum FileKind {
 }
 
 /// Looks at the headers and notes of a file.
-pub fn file_kind(file: impl AsFd) -> io::Result<FileKind> {
-    let head = read_at(&file, 0, HEADER)?;
+pub fn file_kind(file: &mut impl ReadAt) -> io::Result<FileKind> {
+    let head = file.read_at(0, HEADER)?;
     if !head.starts_with(b"\x7fELF") {
         return Ok(FileKind::Other);
     }
-    Ok(FileKind::Elf(build_id(&file, &head)))
+    Ok(FileKind::Elf(build_id(file, &head)))
 }
 
-fn build_id(file: &impl AsFd, head: &[u8]) -> Option<String> {
+fn build_id(file: &mut impl ReadAt, head: &[u8]) -> Option<String> {
     let (header, ctx) = header_of(head)?;
     let length = usize::from(header.e_phnum).checked_mul(entry_size(&header, ctx)?)?;
-    let table = read_at(file, header.e_phoff, length).ok()?;
+    let table = file.read_at(header.e_phoff, length).ok()?;
     let count = table.len().checked_div(ProgramHeader::size(ctx))?;
     let headers = ProgramHeader::parse(&table, 0, count, ctx).ok()?;
-    let notes = headers.iter().filter(|segment| segment.p_type == PT_NOTE);
-    notes.take(16).find_map(|segment| {
+    let mut notes = headers
+        .iter()
+        .filter(|segment| segment.p_type == PT_NOTE)
+        .take(16);
+    notes.find_map(|segment| {
         let length = usize::try_from(segment.p_filesz).ok()?.min(MAX_NOTES);
-        let notes = read_at(file, segment.p_offset, length).ok()?;
+        let notes = file.read_at(segment.p_offset, length).ok()?;
         gnu_build_id(
             &notes,
             ctx.is_little_endian(),

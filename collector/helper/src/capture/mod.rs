@@ -4,5 +4,6 @@ pub(crate) mod auxv;
 pub mod elf;
 pub(crate) mod memory;
 pub mod modules;
+pub(crate) mod reader;
 pub mod seekable;
 pub mod stream;

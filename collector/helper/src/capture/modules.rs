@@ -1,24 +1,26 @@
 //! Takes the ELF files the process had mapped: the very inodes, deleted or replaced since.
 //!
-//! Two steps. [`open_mapped`] runs while the kernel holds the process and only opens; [`keep`]
-//! reads, hashes and copies after the release, from the descriptors still held.
+//! Two steps. [`hold_mapped`] runs while the kernel holds the process and takes hold of the files
+//! without touching them; [`keep`] reads, hashes and copies after the release.
 
 use super::elf::{FileKind, file_kind, hex};
+use super::reader::{HeldFile, Look, PATIENCE, Reader};
+use crate::bounded::ReadAt;
 use crate::record::Module;
 use crate::spool::Entry;
 use crate::text::escape_bytes;
-use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+use rustix::fs::{FileType, Mode, OFlags};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
+use std::io::{self, Write};
+use std::os::fd::AsFd;
 
 /// Most distinct files opened; each costs a descriptor until it is copied.
 pub const MAX_FILES: usize = 4096;
 /// Largest file copied.
 const MAX_SIZE: u64 = 2 << 30;
+/// Bytes hashed and copied at a time.
+const PIECE: usize = 256 * 1024;
 /// Longest path kept.
 const MAX_PATH: usize = 1024;
 
@@ -33,6 +35,8 @@ pub struct MappedFile {
     pub end: u64,
     /// Name of its first mapping in `map_files`.
     pub name: String,
+    /// The device its file system is on, as the map gives it.
+    pub device: Vec<u8>,
 }
 
 /// The distinct files of a `/proc/P/maps` text, in the order of their lowest address.
@@ -82,21 +86,24 @@ fn mapping(line: &[u8]) -> Option<(FileKey<'_>, MappedFile)> {
             base,
             end,
             name,
+            device: device.to_vec(),
         },
     ))
 }
 
-/// A mapped file and what opening it gave.
+/// A mapped file, held or not.
 #[derive(Debug)]
 pub struct OpenFile {
     mapped: MappedFile,
-    opened: Result<OwnedFd, String>,
+    held: Result<HeldFile, String>,
 }
 
-/// Opens every file of `maps` through `map_files` beneath the process's /proc directory: that is
+/// Holds every file of `maps` through `map_files` beneath the process's /proc directory: that is
 /// the mapped inode itself, whatever its path means by now, in whichever mount namespace.
-/// Devices and the like are left alone: opening them could do something.
-pub fn open_mapped(proc: impl AsFd, maps: &[u8], problems: &mut Vec<String>) -> Vec<OpenFile> {
+///
+/// Nothing is opened or even looked at (`O_PATH`): a file system that hangs would hold us, and
+/// with us the process.
+pub fn hold_mapped(proc: impl AsFd, maps: &[u8], problems: &mut Vec<String>) -> Vec<OpenFile> {
     let mut files = mapped_files(maps);
     if files.len() > MAX_FILES {
         problems.push(format!(
@@ -107,35 +114,58 @@ pub fn open_mapped(proc: impl AsFd, maps: &[u8], problems: &mut Vec<String>) -> 
     }
     files
         .into_iter()
-        .filter_map(|mapped| open_one(&proc, mapped))
+        .map(|mapped| hold(&proc, mapped))
         .collect()
 }
 
-fn open_one(proc: &impl AsFd, mapped: MappedFile) -> Option<OpenFile> {
+fn hold(proc: &impl AsFd, mapped: MappedFile) -> OpenFile {
     let link = format!("map_files/{}", mapped.name);
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let opened = match rustix::fs::statat(proc, &link, AtFlags::empty()) {
-        Ok(stat) if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile => return None,
-        Ok(_) => rustix::fs::openat(proc, &link, flags, Mode::empty()),
-        Err(error) => Err(error),
-    };
-    Some(OpenFile {
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let held = rustix::fs::openat(proc, &link, flags, Mode::empty());
+    let device = mapped.device.clone();
+    OpenFile {
         mapped,
-        opened: opened.map_err(|error| format!("it could not be opened: {error}")),
-    })
+        held: held
+            .map(|fd| HeldFile { fd, device })
+            .map_err(|error| format!("it could not be held: {error}")),
+    }
 }
 
-/// Hashes the ELF files among `files` and copies into `entry` those that the module store lacks.
-pub fn keep(files: Vec<OpenFile>, entry: &Entry, reserve: u64) -> Vec<Module> {
-    files
-        .into_iter()
-        .filter_map(|file| keep_one(file, entry, reserve))
-        .collect()
+/// Looks at the ELF files among `files` and copies into `entry` those that the module store
+/// lacks, if they are `wanted`: without memory there is nothing to unwind with them, and a crash
+/// loop must not have its program hashed every time.
+pub fn keep(files: &[OpenFile], entry: &Entry, reserve: u64, wanted: bool) -> Vec<Module> {
+    let held = files.iter().filter_map(|file| file.held.as_ref().ok());
+    let mut reader = Reader::new(held.collect(), PATIENCE);
+    let mut next = 0..;
+    let mut modules = Vec::new();
+    for file in files {
+        let mut module = unread(&file.mapped);
+        let read = match &file.held {
+            Ok(_) => {
+                let mut source = Source {
+                    number: next.next().unwrap_or(usize::MAX),
+                    reader: &mut reader,
+                };
+                source.take(entry, reserve, wanted, &mut module)
+            }
+            Err(missing) => Err(missing.clone()),
+        };
+        match read {
+            Ok(IsElf(true)) => modules.push(module),
+            Ok(IsElf(false)) => {}
+            // Whether a file that cannot be read is ELF is not known: it is listed, not hidden.
+            Err(missing) => {
+                module.missing = Some(missing);
+                modules.push(module);
+            }
+        }
+    }
+    modules
 }
 
-fn keep_one(file: OpenFile, entry: &Entry, reserve: u64) -> Option<Module> {
-    let OpenFile { mapped, opened } = file;
-    let mut module = Module {
+fn unread(mapped: &MappedFile) -> Module {
+    Module {
         path: escape_bytes(&mapped.path, MAX_PATH),
         base: mapped.base,
         end: mapped.end,
@@ -143,70 +173,90 @@ fn keep_one(file: OpenFile, entry: &Entry, reserve: u64) -> Option<Module> {
         sha256: None,
         size: None,
         missing: None,
-    };
-    let taken = opened.and_then(|fd| {
-        let mut file = File::from(fd);
-        match file_kind(&file).map_err(|error| format!("it could not be read: {error}"))? {
-            FileKind::Other => return Ok(false),
+    }
+}
+
+struct IsElf(bool);
+
+/// A held file and who reads it.
+struct Source<'r, 'f> {
+    reader: &'r mut Reader<'f>,
+    number: usize,
+}
+
+impl Source<'_, '_> {
+    fn take(
+        &mut self,
+        entry: &Entry,
+        reserve: u64,
+        wanted: bool,
+        module: &mut Module,
+    ) -> Result<IsElf, String> {
+        let failed = |error: io::Error| format!("it could not be read: {error}");
+        let look = self.reader.look(self.number).map_err(failed)?;
+        if FileType::from_raw_mode(look.mode) != FileType::RegularFile {
+            return Ok(IsElf(false));
+        }
+        match file_kind(&mut self.reader.file(self.number)).map_err(failed)? {
+            FileKind::Other => return Ok(IsElf(false)),
             FileKind::Elf(build_id) => module.build_id = build_id,
         }
-        copy(&mut file, entry, reserve, &mut module).map(|()| true)
-    });
-    match taken {
-        Ok(false) => None,
-        Ok(true) => Some(module),
-        // Whether a file that cannot be opened is ELF is not known: it is listed, not hidden.
-        Err(missing) => Some(Module {
-            missing: Some(missing),
-            ..module
-        }),
+        module.size = Some(look.size);
+        if !wanted {
+            return Err("no memory was kept that it is needed for".to_owned());
+        }
+        self.copy(look, entry, reserve, module)?;
+        Ok(IsElf(true))
     }
-}
 
-fn copy(file: &mut File, entry: &Entry, reserve: u64, module: &mut Module) -> Result<(), String> {
-    let failed = |error: io::Error| format!("it could not be copied: {error}");
-    let metadata = file.metadata().map_err(failed)?;
-    let size = metadata.len();
-    module.size = Some(size);
-    if size > MAX_SIZE {
-        return Err(format!(
-            "it has {size} bytes, more than {MAX_SIZE} are not copied"
-        ));
+    fn copy(
+        &mut self,
+        look: Look,
+        entry: &Entry,
+        reserve: u64,
+        module: &mut Module,
+    ) -> Result<(), String> {
+        let failed = |error: io::Error| format!("it could not be copied: {error}");
+        let size = look.size;
+        if size > MAX_SIZE {
+            return Err(format!(
+                "it has {size} bytes, more than {MAX_SIZE} are not copied"
+            ));
+        }
+        let hash = self.transfer(size, &mut io::sink()).map_err(failed)?;
+        if entry.has_module(&hash) {
+            module.sha256 = Some(hash);
+            return Ok(());
+        }
+        if entry.free_bytes() < reserve.saturating_add(size) {
+            return Err("the disk is nearly full".to_owned());
+        }
+        // The file of a running container may change between the two readings: the name is the
+        // hash of what was written.
+        let public = look.mode & Mode::ROTH.bits() != 0;
+        let mut partial = entry.new_module(public).map_err(failed)?;
+        let written = self.transfer(size, partial.file()).map_err(failed)?;
+        partial.keep_as(&written).map_err(failed)?;
+        module.sha256 = Some(written);
+        Ok(())
     }
-    let hash = transfer(file, size, &mut io::sink()).map_err(failed)?;
-    if entry.has_module(&hash) {
-        module.sha256 = Some(hash);
-        return Ok(());
-    }
-    if entry.free_bytes() < reserve.saturating_add(size) {
-        return Err("the disk is nearly full".to_owned());
-    }
-    // The file of a running container may change between the two readings: the name is the hash
-    // of what was written.
-    let public = metadata.mode() & Mode::ROTH.bits() != 0;
-    let mut partial = entry.new_module(public).map_err(failed)?;
-    let written = transfer(file, size, partial.file()).map_err(failed)?;
-    partial.keep_as(&written).map_err(failed)?;
-    module.sha256 = Some(written);
-    Ok(())
-}
 
-/// Copies the first `size` bytes of `file` and returns their SHA-256.
-fn transfer(file: &mut File, size: u64, target: &mut impl Write) -> io::Result<String> {
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; 256 * 1024];
-    file.seek(SeekFrom::Start(0))?;
-    let mut source = file.take(size);
-    loop {
-        let read = match source.read(&mut buffer) {
-            Ok(0) => return Ok(hex(&hash.finalize())),
-            Ok(read) => read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(error),
-        };
-        let bytes = buffer.get(..read).unwrap_or_default();
-        hash.update(bytes);
-        target.write_all(bytes)?;
+    /// Copies the first `size` bytes and returns their SHA-256.
+    fn transfer(&mut self, size: u64, target: &mut impl Write) -> io::Result<String> {
+        let mut hash = Sha256::new();
+        let mut offset = 0u64;
+        while offset < size {
+            let left = usize::try_from(size.saturating_sub(offset)).unwrap_or(usize::MAX);
+            let mut file = self.reader.file(self.number);
+            let bytes = file.read_at(offset, left.min(PIECE))?;
+            if bytes.is_empty() {
+                break;
+            }
+            hash.update(&bytes);
+            target.write_all(&bytes)?;
+            offset = offset.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+        }
+        Ok(hex(&hash.finalize()))
     }
 }
 
@@ -272,20 +322,19 @@ mod tests {
     }
 
     #[test]
-    fn our_own_files_are_opened_but_devices_are_not() {
+    fn our_own_files_are_held() {
         let proc = crate::bounded::open_dir(std::path::Path::new("/proc/self")).unwrap();
         let maps = std::fs::read("/proc/self/maps").unwrap();
         let mut problems = Vec::new();
-        let files = open_mapped(&proc, &maps, &mut problems);
+        let files = hold_mapped(&proc, &maps, &mut problems);
         let me = std::env::current_exe().unwrap();
         let mine = files
             .iter()
             .find(|f| f.mapped.path == me.as_os_str().as_encoded_bytes())
             .unwrap();
-        assert!(matches!(
-            file_kind(mine.opened.as_ref().unwrap()).unwrap(),
-            FileKind::Elf(Some(_))
-        ));
+        let mut reader = Reader::new(vec![mine.held.as_ref().unwrap()], PATIENCE);
+        let kind = file_kind(&mut reader.file(0)).unwrap();
+        assert!(matches!(kind, FileKind::Elf(Some(_))));
         assert_eq!(problems, Vec::<String>::new());
     }
 }
