@@ -88,7 +88,11 @@ fn a_program_on_a_mount_that_hangs_delays_neither_release_nor_record() {
     wait_for_release(&helper);
     // It ends though its child never may.
     let status = eventually(LONG, || {
-        helper.0.try_wait().unwrap().ok_or_else(|| "it does not end".to_owned())
+        helper
+            .0
+            .try_wait()
+            .unwrap()
+            .ok_or_else(|| "it does not end".to_owned())
     });
     assert!(status.success(), "{status}");
     assert!(files.unanswered() > 0, "nobody asked for the file");

@@ -46,7 +46,14 @@ impl HangingFiles {
         );
         let options = CString::new(options).expect("no zero byte");
         let flags = MountFlags::NODEV | MountFlags::RDONLY;
-        mount("hanging", directory.path(), "fuse", flags, options.as_c_str()).expect("mount");
+        mount(
+            "hanging",
+            directory.path(),
+            "fuse",
+            flags,
+            options.as_c_str(),
+        )
+        .expect("mount");
         let shared = Arc::new(Shared::default());
         let server = Server {
             device,
@@ -191,7 +198,10 @@ fn introduction() -> Vec<u8> {
 }
 
 fn numbers(values: &[u64]) -> Vec<u8> {
-    values.iter().flat_map(|value| value.to_ne_bytes()).collect()
+    values
+        .iter()
+        .flat_map(|value| value.to_ne_bytes())
+        .collect()
 }
 
 fn word(bytes: &[u8], at: usize) -> u32 {
