@@ -12,6 +12,7 @@ pub mod mounts;
 mod names;
 
 pub use names::is_container_id;
+pub(crate) use names::is_oci_id;
 
 use crate::text::escape_bytes;
 use names::{Level, Meaning};
@@ -55,6 +56,8 @@ pub struct Placement {
     pub pod_uid: Option<String>,
     /// The path all this was read from.
     pub path: Option<String>,
+    /// The user in whose session or manager the process is.
+    pub user: Option<u32>,
 }
 
 impl Placement {
@@ -80,6 +83,7 @@ pub fn placement(cgroup: &[u8]) -> Placement {
             unit: paths.iter().find_map(|path| unit(path)),
             pod_uid: None,
             path: paths.first().map(|path| escape_bytes(path, 4096)),
+            user: paths.iter().find_map(|path| session_user(path)),
         };
     };
     // On cgroup v1 an engine inside a container may make cgroups in some hierarchies only: a
@@ -97,6 +101,7 @@ pub fn placement(cgroup: &[u8]) -> Placement {
         unit,
         pod_uid: best.pod_uid,
         path: Some(escape_bytes(best.path, 4096)),
+        user: session_user(best.path),
         candidates: best.candidates,
     }
 }
@@ -218,6 +223,15 @@ impl<'a> Walk<'a> {
         let mut mine = self.named();
         other.named().all(|theirs| mine.next() == Some(theirs)) && mine.next().is_some()
     }
+}
+
+/// The uid of the first `user-<uid>.slice`, unless it is root's.
+fn session_user(path: &[u8]) -> Option<u32> {
+    let user = |level: &[u8]| {
+        let uid = level.strip_prefix(b"user-")?.strip_suffix(b".slice")?;
+        str::from_utf8(uid).ok()?.parse().ok()
+    };
+    levels(path).find_map(user).filter(|uid| *uid != 0)
 }
 
 fn unit(path: &[u8]) -> Option<String> {

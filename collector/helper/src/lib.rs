@@ -6,7 +6,7 @@
 //! store. The daemon takes entries from there; the two never talk otherwise.
 //!
 //! ```text
-//! argv ─► kernel_args ─► process (pin, /proc) ─► container (cgroup) ─► docker (disk)
+//! argv ─► kernel_args ─► process (pin, /proc) ─► container (cgroup) ─► disk (runtimes' files)
 //!                                                      │
 //!      spool ◄─ record ◄─ policy ◄─────────────────────┘
 //!        └─► capture::stream (memory) ─► release ─► capture::modules, log ─► spool (ready)
@@ -22,7 +22,7 @@ mod context;
 pub mod disk;
 pub mod glob;
 pub mod id;
-mod identity;
+pub mod identity;
 pub mod install;
 pub mod kernel_args;
 pub mod layout;

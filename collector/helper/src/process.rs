@@ -19,6 +19,8 @@ use std::os::fd::{AsFd, OwnedFd};
 const MAX_STRINGS: usize = 128 * 1024;
 /// Most bytes taken of a file with a bounded number of short lines.
 const MAX_LINES: usize = 64 * 1024;
+/// Most bytes taken of the list of mounts.
+const MAX_MOUNTS: usize = 1 << 20;
 /// Most bytes taken of the memory map (about 100 bytes a line; `vm.max_map_count` is 65,530).
 const MAX_MAPS: usize = 8 << 20;
 /// Most open files recorded, and most threads named.
@@ -99,6 +101,11 @@ impl Pinned {
     /// The raw text of `cgroup`.
     pub fn cgroup(&self) -> io::Result<Vec<u8>> {
         read_proc_at(&self.proc, "cgroup", MAX_LINES).map(|(bytes, _)| bytes)
+    }
+
+    /// The raw text of `mountinfo`, of which what matters stands near the beginning.
+    pub fn mountinfo(&self) -> io::Result<Vec<u8>> {
+        read_proc_at(&self.proc, "mountinfo", MAX_MOUNTS).map(|(bytes, _)| bytes)
     }
 
     /// The raw text of `maps`.

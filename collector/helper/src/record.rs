@@ -4,8 +4,12 @@
 //! lost) and once more when the capture has ended. All texts come from hostile bytes through
 //! [`crate::text::escape_bytes`]: valid UTF-8, bounded, nothing else promised.
 
+mod container;
 mod context;
 
+pub use container::{
+    ClaimedContainer, Confidence, Container, Evidence, EvidenceKind, IdentitySource,
+};
 pub use context::{Context, Cpu, Mount, Resources, Security, Socket};
 
 use crate::id::DumpId;
@@ -141,62 +145,6 @@ pub struct Limit {
     pub soft: String,
     /// Hard limit.
     pub hard: String,
-}
-
-/// The container a process ran in, and how we know.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Container {
-    /// `docker`, `podman`, `containerd`, `cri-o`, `lxc`, `systemd-nspawn` or `unknown`.
-    pub runtime: String,
-    /// Full id, for most runtimes 64 hexadecimal digits.
-    pub id: String,
-    /// Name without a leading slash.
-    pub name: Option<String>,
-    /// Image reference as given to the runtime, such as `app:1.42`.
-    pub image: Option<String>,
-    /// Image id (`sha256:…` of its configuration).
-    pub image_id: Option<String>,
-    /// Repository digests (`app@sha256:…`); empty for images that were never pushed or pulled.
-    #[serde(default)]
-    pub image_digests: Vec<String>,
-    /// Labels of image and container.
-    #[serde(default)]
-    pub labels: BTreeMap<String, String>,
-    /// Hostname inside.
-    pub hostname: Option<String>,
-    /// When the container started, RFC 3339 as the runtime wrote it.
-    pub started_at: Option<String>,
-    /// How often the runtime has restarted it.
-    pub restart_count: Option<u64>,
-    /// Memory limit in bytes; `None` when unlimited or unknown.
-    pub memory_limit: Option<u64>,
-    /// Kubernetes pod UID, when the cgroup names one.
-    pub pod_uid: Option<String>,
-    /// Where the identity came from.
-    pub source: IdentitySource,
-    /// Containers claimed further in (docker in docker): not confirmed by the host.
-    #[serde(default)]
-    pub chain: Vec<ClaimedContainer>,
-}
-
-/// How we know which container it was.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum IdentitySource {
-    /// The cgroup names it and the runtime's files on the host's disk confirm it.
-    CgroupAndDisk,
-    /// Only the cgroup names it.
-    #[default]
-    Cgroup,
-}
-
-/// A container named below the trusted one.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ClaimedContainer {
-    /// The runtime its cgroup name suggests.
-    pub runtime: String,
-    /// The id its cgroup name gives.
-    pub id: String,
 }
 
 /// The machine the crash happened on.

@@ -10,11 +10,12 @@ use crate::capture::elf::read_core_head;
 use crate::capture::memory;
 use crate::capture::modules::{self, OpenFile};
 use crate::capture::stream;
-use crate::container;
 use crate::context;
-use crate::disk::docker::{DockerFiles, Log};
+use crate::disk::Disk;
+use crate::disk::docker::Log;
+use crate::disk::host::HostRoot;
 use crate::id::DumpId;
-use crate::identity;
+use crate::identity::{self, Texts};
 use crate::kernel_args::KernelArgs;
 use crate::layout::{LOG, fallback_dir};
 use crate::log_tail;
@@ -204,20 +205,22 @@ fn host() -> Host {
 /// Fills in process and container; returns the container's log.
 fn identify(pinned: &Pinned, record: &mut Record) -> Option<Log> {
     record.process = process::snapshot(pinned, &mut record.problems);
-    let cgroup = pinned.cgroup().unwrap_or_default();
+    let texts = Texts {
+        cgroup: pinned.cgroup().unwrap_or_default(),
+        mountinfo: pinned.mountinfo().unwrap_or_default(),
+        uid: record.process.uids.map(|[real, ..]| real),
+    };
     if !pinned.is_still_there() {
         record
             .problems
             .push("the process ended while it was read: some facts may be missing".to_owned());
     }
-    let placement = container::placement(&cgroup);
-    record.unit = placement.unit;
-    let docker = DockerFiles::of_host(Path::new("/"));
-    let (container, found) = identity::trusted(&placement.candidates, |id| docker.find(id))?;
-    record.container = Some(container);
-    let found = found?;
-    record.problems.extend(found.problems);
-    found.log
+    let disk = HostRoot::at(Path::new("/")).map(Disk::new);
+    let identity = identity::identify(&texts, disk.as_ref().ok());
+    record.container = identity.container;
+    record.unit = identity.unit;
+    record.problems.extend(identity.problems);
+    identity.log
 }
 
 /// Where the record went, and whether there is room for more than that.

@@ -1,85 +1,106 @@
-//! Confirms a container on the host's disk, and reads who it is from Docker's own files there.
+//! Confirms a container by Docker's own files, and reads there who it is.
 //!
-//! No socket: a runtime that hangs delays nothing, and one that is down is not missed. The files
-//! exist while the container does, also with `--rm`, and the kernel holds the container's
-//! process while we read.
+//! `config.v2.json` and `hostconfig.json` in the data root; the bundle that Docker's containerd
+//! made says where the data root is, whatever the daemon was told, and where the cgroup.
 
-use crate::bounded::{open_dir, open_dir_at, open_regular_at, read_regular_at};
+use super::fields::{bounded, labels, repository, text};
+use super::host::{Directory, HostRoot};
+use super::kubernetes;
+use super::{Found, Place};
+use crate::bounded::open_regular_at;
 use crate::container::is_container_id;
 use crate::record::Container;
-use crate::text::escape_bytes;
 use serde_json::Value;
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-/// Largest file read. The largest seen of a real container is some 100 KiB.
-const MAX_FILE: usize = 4 << 20;
-/// Longest text kept of a field.
-const MAX_FIELD: usize = 4096;
-/// Longest label kept, and most labels.
-const MAX_LABEL: usize = 64 * 1024;
-const MAX_LABELS: usize = 1024;
+/// Where Docker's containerd keeps bundles: its own, and the system's where Docker uses that.
+const STATES: [&str; 2] = ["run/docker/containerd/daemon", "run/containerd"];
 
 /// The places a host's Docker engines keep their state.
 #[derive(Clone, Debug)]
 pub struct DockerFiles {
-    roots: Vec<PathBuf>,
-}
-
-/// A container found on disk.
-#[derive(Debug)]
-pub struct Found {
-    /// Its identity; `runtime`, `source`, `pod_uid` and `chain` are the caller's to fill.
-    pub container: Container,
-    /// Its log, when the engine writes one as JSON lines.
-    pub log: Option<Log>,
-    /// What could not be learned.
-    pub problems: Vec<String>,
+    roots: Vec<String>,
+    states: Vec<String>,
 }
 
 impl DockerFiles {
-    /// Data roots beneath `host` (`/` but in tests): the configured one, the default, and snap's.
-    pub fn of_host(host: &Path) -> Self {
+    /// Data roots of `host`: the configured one, the running daemon's, the default, and snap's.
+    pub fn of_host(host: &HostRoot) -> Self {
+        let config = host.directory("etc/docker").ok();
+        let config = config.and_then(|directory| directory.json("daemon.json"));
+        let configured = |keys: &[&str]| {
+            let config = config.as_ref()?;
+            keys.iter().find_map(|key| text(config, &format!("/{key}")))
+        };
+        let mut roots: Vec<String> = configured(&["data-root", "graph"]).into_iter().collect();
         let defaults = ["var/lib/docker", "var/snap/docker/common/var-lib-docker"];
-        let mut roots: Vec<PathBuf> = configured_root(host).into_iter().collect();
-        roots.extend(defaults.iter().map(|path| host.join(path)));
-        roots.dedup();
-        Self { roots }
+        roots.extend(defaults.map(str::to_owned));
+        let exec = configured(&["exec-root"]);
+        let mut states: Vec<String> = exec
+            .map(|exec| format!("{exec}/containerd/daemon"))
+            .into_iter()
+            .collect();
+        states.extend(STATES.map(str::to_owned));
+        Self { roots, states }
     }
 
-    /// The container `id`, if any data root has it.
-    pub fn find(&self, id: &str) -> Option<Found> {
+    /// The container `id`, if any data root has it; that of `user` alone when there is one.
+    pub fn find(&self, host: &HostRoot, id: &str, user: Option<u32>) -> Option<Found> {
         if !is_container_id(id) {
             return None;
         }
-        self.roots.iter().find_map(|root| {
-            let root = open_dir(root).ok()?;
-            let directory = open_dir_at(open_dir_at(&root, "containers").ok()?, id).ok()?;
-            Some(read_container(&root, &directory, id))
+        if let Some(user) = user {
+            let root = format!("{}/.local/share/docker", host.home(user)?);
+            return read_container(&host.directory_of(user, &root).ok()?, id, Some(user));
+        }
+        let bundle = self.bundle(host, id);
+        let told = bundle.as_ref().and_then(data_root);
+        let mut found = told
+            .iter()
+            .chain(&self.roots)
+            .find_map(|root| read_container(&host.directory(root).ok()?, id, None))?;
+        found.place = bundle
+            .and_then(|bundle| text(&bundle, "/linux/cgroupsPath"))
+            .map(Place::CgroupsPath)
+            .or(found.place);
+        Some(found)
+    }
+
+    fn bundle(&self, host: &HostRoot, id: &str) -> Option<Value> {
+        self.states.iter().find_map(|state| {
+            let path = format!("{state}/io.containerd.runtime.v2.task/moby");
+            let bundle = host.directory(&path).ok()?.directory(id).ok()?;
+            bundle.json("config.json")
         })
     }
 }
 
-fn configured_root(host: &Path) -> Option<PathBuf> {
-    let directory = open_dir(&host.join("etc/docker")).ok()?;
-    let config = json(&read_regular_at(directory, "daemon.json", MAX_FILE).ok()?)?;
-    let root = ["data-root", "graph"]
-        .iter()
-        .find_map(|key| config.get(key)?.as_str())?;
-    Some(host.join(root.trim_start_matches('/')))
+/// The data root, from the files that Docker mounts into every container with a network.
+fn data_root(bundle: &Value) -> Option<String> {
+    let mounts = bundle.pointer("/mounts")?.as_array()?;
+    mounts.iter().take(256).find_map(|mount| {
+        let source = mount.get("source")?.as_str()?;
+        let mut parts = source.rsplitn(4, '/');
+        let (file, id) = (parts.next()?, parts.next()?);
+        let ours = matches!(file, "hostname" | "hosts" | "resolv.conf") && is_container_id(id);
+        let containers = parts.next()? == "containers";
+        parts
+            .next()
+            .filter(|_| ours && containers)
+            .map(str::to_owned)
+    })
 }
 
-fn json(bytes: &[u8]) -> Option<Value> {
-    serde_json::from_slice(bytes).ok()
-}
-
-fn read_container(root: &OwnedFd, directory: &OwnedFd, id: &str) -> Found {
+fn read_container(root: &Directory, id: &str, user: Option<u32>) -> Option<Found> {
+    let directory = root.descend(&["containers", id]).ok()?;
     let mut problems = Vec::new();
     let mut read = |name: &str| {
-        let value = read_regular_at(directory, name, MAX_FILE).map_err(|error| error.to_string());
-        let value = value.and_then(|bytes| json(&bytes).ok_or_else(|| "it is not JSON".to_owned()));
+        let value = directory.read(name).map_err(|error| error.to_string());
+        let value = value.and_then(|bytes| {
+            serde_json::from_slice(&bytes).map_err(|_| "it is not JSON".to_owned())
+        });
         value.unwrap_or_else(|error| {
             problems.push(format!(
                 "Docker's {name} of the container could not be read: {error}"
@@ -91,6 +112,7 @@ fn read_container(root: &OwnedFd, directory: &OwnedFd, id: &str) -> Found {
     let host_config = read("hostconfig.json");
     let image_id = text(&config, "/Image");
     let container = Container {
+        runtime: "docker".to_owned(),
         id: id.to_owned(),
         name: text(&config, "/Name").map(|name| name.trim_start_matches('/').to_owned()),
         image: text(&config, "/Config/Image"),
@@ -105,46 +127,46 @@ fn read_container(root: &OwnedFd, directory: &OwnedFd, id: &str) -> Found {
             .pointer("/Memory")
             .and_then(Value::as_u64)
             .filter(|limit| *limit > 0),
+        user,
         ..Container::default()
     };
-    let log = match log_of(directory, &config, &host_config, id) {
-        Ok(log) => log,
-        Err(problem) => {
-            problems.push(problem);
-            None
-        }
-    };
-    Found {
-        container,
-        log,
-        problems,
+    let mut found = Found::new(container);
+    found.place = text(&host_config, "/CgroupParent").map(|parent| place(&parent, id));
+    found.problems = problems;
+    found.log = log_of(&directory.fd, &config, &host_config, id).unwrap_or_else(|problem| {
+        found.problems.push(problem);
+        None
+    });
+    found.note(
+        &[
+            "runtime",
+            "id",
+            "name",
+            "image",
+            "image_id",
+            "image_digests",
+            "labels",
+        ],
+        directory.path_of("config.v2.json"),
+    );
+    found.note(&["memory_limit"], directory.path_of("hostconfig.json"));
+    kubernetes::from_labels(&mut found);
+    Some(found)
+}
+
+/// Where `--cgroup-parent` puts a container, with either driver.
+fn place(parent: &str, id: &str) -> Place {
+    let last = parent.rsplit('/').next().unwrap_or(parent);
+    if let Some(slice) = last.strip_suffix(".slice") {
+        Place::CgroupsPath(format!("{slice}.slice:docker:{id}"))
+    } else {
+        Place::CgroupsPath(format!("/{}/{id}", parent.trim_matches('/')))
     }
-}
-
-fn text(value: &Value, pointer: &str) -> Option<String> {
-    let text = value
-        .pointer(pointer)?
-        .as_str()
-        .filter(|text| !text.is_empty())?;
-    Some(escape_bytes(text.as_bytes(), MAX_FIELD))
-}
-
-fn labels(value: Option<&Value>) -> BTreeMap<String, String> {
-    let Some(labels) = value.and_then(Value::as_object) else {
-        return BTreeMap::new();
-    };
-    let label = |(name, value): (&String, &Value)| {
-        Some((
-            escape_bytes(name.as_bytes(), MAX_FIELD),
-            escape_bytes(value.as_str()?.as_bytes(), MAX_LABEL),
-        ))
-    };
-    labels.iter().filter_map(label).take(MAX_LABELS).collect()
 }
 
 /// `repo@sha256:…` names of the container's image. The graph driver's store lists them in
 /// `repositories.json`; with the containerd image store only the manifest's digest is there.
-fn repository_digests(root: &OwnedFd, config: &Value) -> Vec<String> {
+fn repository_digests(root: &Directory, config: &Value) -> Vec<String> {
     from_repositories(root, config)
         .filter(|digests| !digests.is_empty())
         .unwrap_or_else(|| {
@@ -157,7 +179,7 @@ fn repository_digests(root: &OwnedFd, config: &Value) -> Vec<String> {
         })
 }
 
-fn from_repositories(root: &OwnedFd, config: &Value) -> Option<Vec<String>> {
+fn from_repositories(root: &Directory, config: &Value) -> Option<Vec<String>> {
     let image = config.pointer("/Image")?.as_str()?;
     let driver = config
         .pointer("/Driver")
@@ -166,12 +188,10 @@ fn from_repositories(root: &OwnedFd, config: &Value) -> Option<Vec<String>> {
     let plain = driver
         .bytes()
         .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
-    let store = open_dir_at(
-        open_dir_at(root, "image").ok()?,
-        Some(driver).filter(|_| plain)?,
-    )
-    .ok()?;
-    let repositories = json(&read_regular_at(store, "repositories.json", MAX_FILE).ok()?)?;
+    let store = root
+        .descend(&["image", Some(driver).filter(|_| plain)?])
+        .ok()?;
+    let repositories = store.json("repositories.json")?;
     let names = repositories
         .get("Repositories")?
         .as_object()?
@@ -182,19 +202,10 @@ fn from_repositories(root: &OwnedFd, config: &Value) -> Option<Vec<String>> {
         names.filter(|(name, id)| id.as_str() == Some(image) && name.contains("@sha256:"));
     Some(
         digests
-            .map(|(name, _)| escape_bytes(name.as_bytes(), MAX_FIELD))
+            .filter_map(|(name, _)| bounded(name))
             .take(64)
             .collect(),
     )
-}
-
-/// The image reference without tag and digest. A colon before the last slash is a port's.
-fn repository(image: &str) -> &str {
-    let name = image.split('@').next().unwrap_or(image);
-    match name.rsplit_once(':') {
-        Some((before, tag)) if !tag.contains('/') => before,
-        _ => name,
-    }
 }
 
 /// A container's json-file log.
@@ -260,6 +271,7 @@ fn log_of(
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use std::collections::BTreeMap;
     use std::fs;
 
     const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
@@ -273,6 +285,11 @@ mod tests {
         fs::write(directory.join("hostconfig.json"), host_config).unwrap();
         fs::write(directory.join(format!("{ID}-json.log")), "{}").unwrap();
         host
+    }
+
+    fn find(host: &tempfile::TempDir) -> Option<Found> {
+        let host = HostRoot::at(host.path()).unwrap();
+        DockerFiles::of_host(&host).find(&host, ID, None)
     }
 
     fn config(log_path: &str) -> String {
@@ -297,7 +314,7 @@ mod tests {
             "shop@sha256:d1":"sha256:aa","shop@sha256:d2":"sha256:bb"}}}"#,
         )
         .unwrap();
-        let found = DockerFiles::of_host(host.path()).find(ID).unwrap();
+        let found = find(&host).unwrap();
         assert_eq!(found.problems, Vec::<String>::new());
         assert!(found.log.is_some());
         let container = found.container;
@@ -322,20 +339,39 @@ mod tests {
     #[test]
     fn another_data_root_is_found_through_the_configuration() {
         let host = host("srv/docker", &config(""), "{}");
-        assert!(DockerFiles::of_host(host.path()).find(ID).is_none());
+        assert!(find(&host).is_none());
         fs::create_dir_all(host.path().join("etc/docker")).unwrap();
         fs::write(
             host.path().join("etc/docker/daemon.json"),
             r#"{"data-root":"/srv/docker"}"#,
         )
         .unwrap();
-        assert!(DockerFiles::of_host(host.path()).find(ID).is_some());
+        assert!(find(&host).is_some());
+    }
+
+    #[test]
+    fn the_bundle_leads_to_a_data_root_that_nothing_else_names() {
+        let host = host("srv/elsewhere", &config(""), "{}");
+        assert!(find(&host).is_none());
+        let bundle = host.path().join(format!(
+            "run/docker/containerd/daemon/io.containerd.runtime.v2.task/moby/{ID}"
+        ));
+        fs::create_dir_all(&bundle).unwrap();
+        let text = format!(
+            r#"{{"linux":{{"cgroupsPath":"system.slice:docker:{ID}"}},
+            "mounts":[{{"source":"proc"}},{{"source":"/srv/elsewhere/containers/{ID}/hostname"}}]}}"#
+        );
+        fs::write(bundle.join("config.json"), text).unwrap();
+        let found = find(&host).unwrap();
+        assert_eq!(found.container.name.as_deref(), Some("web"));
+        let place = Place::CgroupsPath(format!("system.slice:docker:{ID}"));
+        assert_eq!(found.place, Some(place));
     }
 
     #[test]
     fn damaged_files_confirm_the_container_and_say_so() {
         let host = host("var/lib/docker", "[[[[", r#"{"Memory":-1,"LogConfig":7}"#);
-        let found = DockerFiles::of_host(host.path()).find(ID).unwrap();
+        let found = find(&host).unwrap();
         assert_eq!(found.problems.len(), 1);
         assert_eq!(found.container.name, None);
     }
@@ -347,7 +383,7 @@ mod tests {
             &config("/etc/shadow"),
             r#"{"LogConfig":{"Type":"json-file"}}"#,
         );
-        let found = DockerFiles::of_host(elsewhere.path()).find(ID).unwrap();
+        let found = find(&elsewhere).unwrap();
         assert!(found.log.is_none() && found.problems.len() == 1);
 
         let inside = format!("/x/{ID}/{ID}-json.log");
@@ -361,29 +397,17 @@ mod tests {
             .join(format!("var/lib/docker/containers/{ID}/{ID}-json.log"));
         fs::remove_file(&log).unwrap();
         std::os::unix::fs::symlink("/etc/passwd", &log).unwrap();
-        let found = DockerFiles::of_host(linked.path()).find(ID).unwrap();
+        let found = find(&linked).unwrap();
         assert!(found.log.is_none() && found.problems.len() == 1);
     }
 
     #[test]
     fn only_ids_become_paths() {
         let host = host("var/lib/docker", "{}", "{}");
-        let files = DockerFiles::of_host(host.path());
+        let host = HostRoot::at(host.path()).unwrap();
+        let files = DockerFiles::of_host(&host);
         for id in ["", ".", "..", "../../etc", &ID[..63], &ID.to_uppercase()] {
-            assert!(files.find(id).is_none(), "{id}");
-        }
-    }
-
-    #[test]
-    fn repositories_are_cut_from_references() {
-        let cases = [
-            ("shop:1", "shop"),
-            ("shop", "shop"),
-            ("r:5000/shop", "r:5000/shop"),
-            ("r:5000/s:1@sha256:a", "r:5000/s"),
-        ];
-        for (image, expected) in cases {
-            assert_eq!(repository(image), expected);
+            assert!(files.find(&host, id, None).is_none(), "{id}");
         }
     }
 }

@@ -64,7 +64,24 @@ pub fn container(container: &Container) -> Vec<Fact> {
     facts.code("Digests", container.image_digests.join(", "));
     facts.word("Runtime", container.runtime.clone());
     facts.id("Container id", container.id.clone());
+    facts.word("Runtime namespace", container.runtime_namespace.clone());
+    facts.word("Kubernetes namespace", container.pod_namespace.clone());
+    facts.word("Pod", container.pod_name.clone());
     facts.id("Pod UID", container.pod_uid.clone());
+    facts.word("Container in pod", container.pod_container.clone());
+    facts.word("Owner", container.pod_owner.clone());
+    facts.id("Sandbox id", container.sandbox_id.clone());
+    facts.word(
+        "Pause container",
+        container
+            .sandbox
+            .filter(|pause| *pause)
+            .map(|_| "yes".to_owned()),
+    );
+    facts.word(
+        "Rootless, of user",
+        container.user.map(|user| user.to_string()),
+    );
     facts.code("Hostname", container.hostname.clone());
     facts.word(
         "Started",
@@ -74,7 +91,12 @@ pub fn container(container: &Container) -> Vec<Fact> {
     facts.word("Memory limit", container.memory_limit.map(bytes::size));
     let source = match container.source {
         IdentitySource::CgroupAndDisk => "cgroup, confirmed by the runtime's files on the host",
+        IdentitySource::CgroupAndUserDisk => "cgroup, and files of the user who runs it",
         IdentitySource::Cgroup => "cgroup alone; no file of a runtime confirms it",
+        IdentitySource::Mountinfo => "its mounts alone; no file of a runtime confirms it",
+        IdentitySource::MountinfoAndDisk => "its mounts, and the runtime's files",
+        IdentitySource::RuntimeApi => "the runtime, asked after the crash",
+        IdentitySource::EventCache => "the runtime, before the crash",
     };
     facts.word("Known from", source.to_owned());
     let claim = |inner: &aground_helper::record::ClaimedContainer| {
