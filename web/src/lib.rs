@@ -37,7 +37,7 @@ impl App {
 
 /// All routes, behind the guards that hold for every one of them.
 pub fn router(app: App) -> Router {
-    use api::{cores, dumps, events, groups, health, modules, status};
+    use api::{cores, dumps, events, groups, health, modules, prune, status};
     Router::new()
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
@@ -61,6 +61,7 @@ pub fn router(app: App) -> Router {
             "/api/v1/dumps/{ref}/modules/{sha256}",
             get(modules::download),
         )
+        .route("/api/v1/prune", post(prune::prune))
         .route("/api/v1/groups", get(groups::list))
         .route("/api/v1/groups/{ref}", get(groups::show))
         .route("/api/v1/groups/{ref}/dumps", get(groups::dumps))

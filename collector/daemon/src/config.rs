@@ -1,7 +1,10 @@
 //! Reads the configuration: `/etc/aground/config.toml`, then `AGROUND_*`.
 
+pub mod retention;
+
 use aground_helper::layout::CAPTURE;
 use aground_helper::settings::Settings;
+use retention::Retention;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
@@ -27,6 +30,8 @@ pub struct Config {
     pub analysis_memory: u64,
     /// Analyses at the same time.
     pub workers: usize,
+    /// How much is kept, and for how long.
+    pub retention: Retention,
     /// What to keep of which crash: handed to the helper in the state directory.
     pub capture: Settings,
 }
@@ -41,6 +46,7 @@ impl Default for Config {
             analysis_seconds: 120,
             analysis_memory: 4 << 30,
             workers: 1,
+            retention: Retention::default(),
             capture: Settings::default(),
         }
     }
@@ -144,6 +150,37 @@ impl Config {
             &variable,
         )?;
         set(&mut self.workers, "AGROUND_WORKERS", &variable)?;
+        let retention = &mut self.retention;
+        set(
+            &mut retention.max_bytes,
+            "AGROUND_RETENTION_MAX_BYTES",
+            &variable,
+        )?;
+        set(
+            &mut retention.min_free,
+            "AGROUND_RETENTION_MIN_FREE",
+            &variable,
+        )?;
+        set_some(
+            &mut retention.max_age,
+            "AGROUND_RETENTION_MAX_AGE",
+            &variable,
+        )?;
+        set_some(
+            &mut retention.memory_age,
+            "AGROUND_RETENTION_MEMORY_AGE",
+            &variable,
+        )?;
+        set(
+            &mut retention.per_group,
+            "AGROUND_RETENTION_PER_GROUP",
+            &variable,
+        )?;
+        set(
+            &mut retention.reserve,
+            "AGROUND_RETENTION_RESERVE",
+            &variable,
+        )?;
         let capture = &mut self.capture;
         set(&mut capture.policy, "AGROUND_CAPTURE_POLICY", &variable)?;
         set(&mut capture.full_max, "AGROUND_CAPTURE_FULL_MAX", &variable)?;
@@ -206,6 +243,21 @@ where
                 });
             }
         };
+    }
+    Ok(())
+}
+
+/// The same for a value that may be absent.
+fn set_some<T>(
+    field: &mut Option<T>,
+    name: &'static str,
+    variable: impl Fn(&str) -> Option<String>,
+) -> Result<(), ConfigError>
+where
+    T: Default + std::str::FromStr<Err: std::fmt::Display>,
+{
+    if variable(name).is_some() {
+        set(field.get_or_insert_default(), name, variable)?;
     }
     Ok(())
 }

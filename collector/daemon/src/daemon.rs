@@ -2,7 +2,7 @@
 
 use crate::config::Config;
 use crate::status::Live;
-use crate::{intake, queue};
+use crate::{intake, queue, retention};
 use aground_helper::id::DumpId;
 use aground_store::{Store, StoreError};
 use serde::{Deserialize, Serialize};
@@ -27,6 +27,12 @@ pub(crate) struct Inner {
     pub(crate) live: Mutex<Live>,
     /// Told whenever there may be a job.
     pub(crate) work: Notify,
+    /// Told whenever a limit may have been passed.
+    pub(crate) retain: Notify,
+    /// Told when there is room again for crashes that wait in the spool.
+    pub(crate) room: Notify,
+    /// Held while something is given up.
+    pub(crate) retaining: tokio::sync::Mutex<()>,
     /// Becomes true when all must end.
     pub(crate) stop: watch::Sender<bool>,
     events: broadcast::Sender<Event>,
@@ -50,6 +56,15 @@ pub enum Event {
         group: String,
         /// Whether the group is new.
         new: bool,
+    },
+    /// Some or all of a dump's memory was given up.
+    Memory {
+        /// The dump's id.
+        id: String,
+        /// What is left: `lean` or `none`.
+        kept: String,
+        /// Why.
+        reason: String,
     },
     /// A dump was removed.
     Removed {
@@ -100,13 +115,19 @@ impl Daemon {
         let inner = Arc::new(Inner {
             live: Mutex::new(Live::new()),
             work: Notify::new(),
+            retain: Notify::new(),
+            room: Notify::new(),
+            retaining: tokio::sync::Mutex::new(()),
             stop: watch::Sender::new(false),
             events,
             tasks: Mutex::default(),
             config,
             store,
         });
-        let mut tasks = vec![tokio::spawn(intake::run(Arc::clone(&inner)))];
+        let mut tasks = vec![
+            tokio::spawn(intake::run(Arc::clone(&inner))),
+            tokio::spawn(retention::run(Arc::clone(&inner))),
+        ];
         tasks.extend(
             (0..inner.config.workers).map(|_| tokio::spawn(queue::run(Arc::clone(&inner)))),
         );

@@ -39,6 +39,7 @@ pub(crate) async fn run(daemon: Arc<Inner>) {
             () = daemon.stopped() => return,
             _ = minute.tick() => true,
             Some(()) = arrivals.next() => false,
+            () = daemon.room.notified() => true,
         };
         let fresh = Intake {
             daemon: Arc::clone(&daemon),
@@ -128,6 +129,7 @@ impl Intake {
                 );
             }
         }
+        let mut waiting = None;
         for entry in spool::entries(&state_dir.join(layout::READY)) {
             if self.deferred.contains(&entry) {
                 continue;
@@ -143,10 +145,16 @@ impl Intake {
                     "could not take a crash in; trying again in a minute"
                 );
                 self.deferred.insert(entry);
+                waiting = Some(chain(&error));
+                self.daemon.retain.notify_one();
             }
         }
+        let mut live = self.daemon.live();
         if full {
-            self.daemon.live().last_rescan_ms = Some(now_ms());
+            live.last_rescan_ms = Some(now_ms());
+        }
+        if full || waiting.is_some() {
+            live.waiting = waiting;
         }
     }
 
@@ -167,6 +175,7 @@ impl Intake {
             id: name.to_owned(),
         });
         self.daemon.work.notify_one();
+        self.daemon.retain.notify_one();
         Ok(())
     }
 

@@ -10,10 +10,13 @@ mod config;
 mod daemon;
 mod intake;
 mod queue;
+mod retention;
 mod spool;
 mod status;
 mod worker;
 
+pub use config::retention::{Retention, Share};
 pub use config::{Config, ConfigError};
 pub use daemon::{Daemon, DaemonError, Event};
+pub use retention::{GivenUp, Prune, RetentionStatus, What};
 pub use status::DaemonStatus;

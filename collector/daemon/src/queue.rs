@@ -163,6 +163,8 @@ async fn keep(
     });
     if let Some(Assignment { group, new_group }) = kept.await.unwrap_or(Ok(None))? {
         tracing::info!(dump = %id, group, new_group, "analysed");
+        // Memory that was to be kept until now may go.
+        daemon.retain.notify_one();
         daemon.tell(Event::Report {
             id: id.to_string(),
             group,

@@ -1,6 +1,7 @@
 //! What an operator asks first.
 
 use crate::daemon::Daemon;
+use crate::retention::RetentionStatus;
 use crate::spool;
 use aground_helper::{install, layout};
 use aground_store::types::StoreStatus;
@@ -38,6 +39,12 @@ pub struct DaemonStatus {
     pub store: StoreStatus,
     /// Entries that could not be taken in, with the reason.
     pub rejected: Vec<(String, String)>,
+    /// Why crashes wait in the spool, of the last one that could not be taken in.
+    #[serde(default)]
+    pub waiting: Option<String>,
+    /// What is held, and what was given up.
+    #[serde(default)]
+    pub retention: RetentionStatus,
 }
 
 /// The part of the status that moves.
@@ -47,6 +54,8 @@ pub(crate) struct Live {
     pub(crate) analyzing: BTreeSet<String>,
     pub(crate) analyses: u64,
     pub(crate) worker_failures: u64,
+    pub(crate) waiting: Option<String>,
+    pub(crate) retention: RetentionStatus,
 }
 
 impl Live {
@@ -57,6 +66,8 @@ impl Live {
             analyzing: BTreeSet::new(),
             analyses: 0,
             worker_failures: 0,
+            waiting: None,
+            retention: RetentionStatus::default(),
         }
     }
 }
@@ -88,6 +99,8 @@ impl Daemon {
             core_pattern,
             store,
             rejected: spool::rejected(state_dir),
+            waiting: live.waiting.clone(),
+            retention: live.retention.clone(),
         }
     }
 }

@@ -14,6 +14,7 @@
 //!   modules/<2 digits>/<sha256>     every mapped ELF file once, named by its content (daemon)
 //!   aground.db                      metadata (daemon)
 //!   capture.json                    what to keep of which crash: settings::Settings (daemon)
+//!   reserve                         disk space for records on a full disk (reserve.rs)
 //!   previous.json                   kernel settings as `aground install` found them
 //! ```
 
@@ -64,6 +65,8 @@ pub const LOG: &str = "log.txt";
 pub const REPORT: &str = "report.json";
 /// The name of the file that says what became of a dump since its capture.
 pub const STATE: &str = "state.json";
+/// The file whose space is given up for records on a full disk.
+pub const RESERVE: &str = "reserve";
 /// The database's file name.
 pub const DATABASE: &str = "aground.db";
 /// What to keep of which crash, written by the daemon and read by the helper.

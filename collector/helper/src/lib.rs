@@ -31,6 +31,7 @@ pub mod policy;
 pub mod process;
 pub mod record;
 pub mod redact;
+pub mod reserve;
 pub mod run;
 pub mod settings;
 pub mod spool;

@@ -22,6 +22,7 @@ use crate::log_tail;
 use crate::policy::{self, Ceiling};
 use crate::process::{self, Pinned};
 use crate::record::{Capture, CaptureState, Context, Host, Kept, Process, RECORD_SCHEMA, Record};
+use crate::reserve;
 use crate::settings::Settings;
 use crate::spool::{self, Entry, Spool, SpoolError};
 use crate::surroundings;
@@ -131,7 +132,7 @@ fn collect(args: &[OsString], started: Instant) -> Result<(), SpoolError> {
         keep_log(log, &entry, &mut record);
     }
     record.capture.state = CaptureState::Complete;
-    last_record(&entry, &mut record)?;
+    last_record(writable.then_some(&*args.state_dir), &entry, &mut record)?;
     entry.finish()
 }
 
@@ -254,7 +255,17 @@ fn first_record(state_dir: &Path, record: &mut Record) -> Result<Place, SpoolErr
         .map_err(|_| error)
 }
 
+/// Writes the first record; on a full disk the reserve makes room for it.
 fn begin(directory: &Path, record: &Record) -> Result<Entry, SpoolError> {
+    loop {
+        match try_to_begin(directory, record) {
+            Err(error) if error.is_full_disk() && reserve::give(directory) => {}
+            done => return done,
+        }
+    }
+}
+
+fn try_to_begin(directory: &Path, record: &Record) -> Result<Entry, SpoolError> {
     let entry = Spool::open(directory)?.new_entry(&record.id)?;
     match entry.write_record(record) {
         Ok(()) => Ok(entry),
@@ -306,8 +317,13 @@ fn tail(log: &mut Log) -> io::Result<String> {
     }
 }
 
-/// Writes the final record, giving up modules and then memory if the disk has no room for it.
-fn last_record(entry: &Entry, record: &mut Record) -> Result<(), SpoolError> {
+/// Writes the final record, giving up modules, then memory, and at last the reserve if the disk
+/// has no room for it.
+fn last_record(
+    reserve_of: Option<&Path>,
+    entry: &Entry,
+    record: &mut Record,
+) -> Result<(), SpoolError> {
     let Err(first) = entry.write_record(record) else {
         return Ok(());
     };
@@ -327,7 +343,12 @@ fn last_record(entry: &Entry, record: &mut Record) -> Result<(), SpoolError> {
         format!("the core gave way to the record: {}", chain(&first)),
     );
     // The first record is still there should this fail as well.
-    entry.write_record(record)
+    loop {
+        match entry.write_record(record) {
+            Err(error) if error.is_full_disk() && reserve_of.is_some_and(reserve::give) => {}
+            done => return done,
+        }
+    }
 }
 
 /// An error and its causes in one line.

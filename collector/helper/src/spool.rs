@@ -45,6 +45,17 @@ pub struct SpoolError {
     pub source: io::Error,
 }
 
+impl SpoolError {
+    /// Whether there was no room on the disk, or no right to more of it.
+    pub fn is_full_disk(&self) -> bool {
+        let kind = self.source.kind();
+        matches!(
+            kind,
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+        )
+    }
+}
+
 fn failed<E: Into<io::Error>>(action: &'static str) -> impl FnOnce(E) -> SpoolError {
     move |source| SpoolError {
         action,

@@ -79,11 +79,12 @@ impl Files {
         self.root.join(layout::MODULES)
     }
 
-    /// Bytes that we may still write.
-    pub(crate) fn free_bytes(&self) -> Result<u64, StoreError> {
+    /// Bytes of the file system, and how many of them we may still write.
+    pub(crate) fn disk(&self) -> Result<(u64, u64), StoreError> {
         let system = rustix::fs::statvfs(&self.root)
             .map_err(|errno| failed("cannot look at", &self.root)(errno.into()))?;
-        Ok(system.f_bavail.saturating_mul(system.f_frsize))
+        let bytes = |blocks: u64| blocks.saturating_mul(system.f_frsize);
+        Ok((bytes(system.f_blocks), bytes(system.f_bavail)))
     }
 
     /// The directories of entries the helper writes and has written.

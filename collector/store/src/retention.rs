@@ -125,6 +125,8 @@ impl Plan {
 pub struct Scope {
     /// Only dumps that match.
     pub query: crate::Query,
+    /// Whether whole cores can be made lean at all.
+    pub thin: bool,
     /// Cores that could not be made lean when it was tried.
     pub unthinnable: BTreeSet<DumpId>,
 }

@@ -35,7 +35,7 @@ impl Store {
         for path in [database.clone(), database.with_extension("db-wal")] {
             status.database_bytes += fs::metadata(path).map_or(0, |file| file.len());
         }
-        status.free_bytes = self.inner.files.free_bytes()?;
+        (_, status.free_bytes) = self.disk()?;
         Ok(status)
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::database::Database;
 use crate::files::Files;
+use aground_helper::reserve;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -71,6 +72,24 @@ pub enum StoreError {
     },
 }
 
+impl StoreError {
+    /// Whether there was no room on the disk, or no right to more of it.
+    pub fn is_full_disk(&self) -> bool {
+        match self {
+            StoreError::Io { source, .. } => matches!(
+                source.kind(),
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+            ),
+            // SQLite tells of some full disks as of failed writes.
+            StoreError::Database(rusqlite::Error::SqliteFailure(error, _)) => matches!(
+                error.code,
+                rusqlite::ErrorCode::DiskFull | rusqlite::ErrorCode::SystemIoFailure
+            ),
+            _ => false,
+        }
+    }
+}
+
 /// Why a reference names no dump or group.
 #[derive(Debug, thiserror::Error)]
 pub enum ResolveError {
@@ -110,7 +129,13 @@ impl Store {
     /// Opens (and creates, and migrates) the store and takes its lock: one daemon per directory.
     pub fn open(state_dir: &Path) -> Result<Self, StoreError> {
         let (files, lock) = Files::open(state_dir)?;
-        let database = Database::open(&files.database())?;
+        // Even to be read the database needs a little room.
+        let database = loop {
+            match Database::open(&files.database()) {
+                Err(error) if error.is_full_disk() && reserve::give(state_dir) => {}
+                opened => break opened?,
+            }
+        };
         let inner = Inner {
             database,
             files,
@@ -121,6 +146,11 @@ impl Store {
         Ok(Self {
             inner: Arc::new(inner),
         })
+    }
+
+    /// Bytes of the state directory's file system, and how many of them we may still write.
+    pub fn disk(&self) -> Result<(u64, u64), StoreError> {
+        self.inner.files.disk()
     }
 
     /// The state directory.

@@ -29,6 +29,7 @@ fn message(received: Result<Event, BroadcastStreamRecvError>) -> sse::Event {
         Event::Dump { .. } => "dump",
         Event::Report { .. } => "report",
         Event::Removed { .. } => "removed",
+        Event::Memory { .. } => "memory",
     };
     let data = serde_json::to_string(&event).unwrap_or_default();
     sse::Event::default().event(name).data(data)

@@ -9,6 +9,7 @@ pub mod groups;
 pub mod health;
 pub mod modules;
 pub mod parameters;
+pub mod prune;
 pub mod status;
 
 use crate::App;

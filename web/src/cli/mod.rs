@@ -18,6 +18,7 @@ pub mod pin;
 pub mod ping;
 pub mod plugin;
 mod private_core;
+pub mod prune;
 pub mod rm;
 pub mod serve;
 pub mod session;
@@ -110,6 +111,9 @@ pub enum DumpVerb {
     /// Let go of pinned dumps
     #[command(help_template = HELP)]
     Unpin(pin::Arguments),
+    /// Give up dumps or their memory: what the limits demand, or all that matches
+    #[command(help_template = HELP)]
+    Prune(prune::Arguments),
     /// Show the state of the daemon and its store
     #[command(help_template = HELP)]
     Status(status::Arguments),
@@ -179,6 +183,7 @@ pub fn run_dump_verb(
         DumpVerb::Rm(arguments) => rm::run(&arguments, session).await,
         DumpVerb::Pin(arguments) => pin::run(&arguments, true, session).await,
         DumpVerb::Unpin(arguments) => pin::run(&arguments, false, session).await,
+        DumpVerb::Prune(arguments) => prune::run(arguments, session).await,
         DumpVerb::Status(arguments) => status::run(&arguments, session).await,
     })
 }

@@ -9,16 +9,16 @@ use clap::Args;
 pub struct Narrowing {
     /// Filter output based on conditions provided, such as image=api*, signal=SIGSEGV, label=k=v
     #[arg(short, long = "filter", value_name = "KEY=VALUE")]
-    filters: Vec<String>,
+    pub filters: Vec<String>,
     /// Show crashes since a time (2026-11-20T15:04) or duration back (24h)
     #[arg(long, value_name = "TIME")]
-    since: Option<String>,
+    pub since: Option<String>,
     /// Show crashes before a time or duration back
     #[arg(long, value_name = "TIME")]
-    until: Option<String>,
+    pub until: Option<String>,
     /// Query: field:value terms and words, such as image:api* panic
     #[arg(value_name = "QUERY")]
-    words: Vec<String>,
+    pub words: Vec<String>,
 }
 
 impl Narrowing {

@@ -58,7 +58,27 @@ fn facts(status: &DaemonStatus, now_ms: i64) -> Vec<(&'static str, String)> {
         ("Analysis", analysis(status)),
         ("Spool", spool(status, now_ms)),
         ("Stored", stored(status)),
+        ("Limits", limits(status)),
     ];
+    let retention = &status.retention;
+    if let Some(unmet) = &retention.unmet {
+        facts.push(("Limit NOT met", unmet.clone()));
+    }
+    if let Some(waiting) = &status.waiting {
+        facts.push((
+            "Spool WAITS",
+            format!("a crash could not be taken in: {waiting}"),
+        ));
+    }
+    if let Some(last) = retention.given_up.front() {
+        let ago = human::ago(last.at_ms, now_ms).to_lowercase();
+        let count = counted(u64::try_from(retention.given_up.len()).unwrap_or(0), "step");
+        let reason = &last.step.reason;
+        facts.push((
+            "Given up",
+            format!("{count} lately, the last {ago} because {reason}"),
+        ));
+    }
     if store.failed > 0 {
         facts.push((
             "Failed",
@@ -114,6 +134,37 @@ fn spool(status: &DaemonStatus, now_ms: i64) -> String {
         "{} arriving, {} ready, last rescan {rescan}",
         status.spool_incoming, status.spool_ready
     )
+}
+
+fn limits(status: &DaemonStatus) -> String {
+    let retention = &status.retention;
+    let limits = &retention.limits;
+    let quota = limits.max_bytes.map_or("no quota".to_owned(), |most| {
+        format!(
+            "{} of {} used",
+            human::size(retention.held_bytes),
+            human::size(most)
+        )
+    });
+    let mut text = format!("{quota}, {} must stay free", human::size(limits.min_free));
+    for (age, what) in [
+        (limits.max_age_ms, "dumps"),
+        (limits.memory_age_ms, "memory"),
+    ] {
+        if let Some(age) = age {
+            let age = human::duration(i64::try_from(age).unwrap_or(i64::MAX)).to_lowercase();
+            // Writing to a String cannot fail.
+            let _ = write!(text, ", {what} kept for {age}");
+        }
+    }
+    let _ = write!(
+        text,
+        ", {} pinned, {} of {} in reserve for records",
+        status.store.pinned,
+        human::size(retention.reserve_bytes),
+        human::size(retention.reserve_wanted)
+    );
+    text
 }
 
 fn stored(status: &DaemonStatus) -> String {

@@ -84,3 +84,125 @@ async fn dropped_memory_is_owned_up_to_everywhere() {
     let error = failed(&site.aground(&["cp", "11", "-"]).await, 1);
     assert!(error.contains("its memory was dropped because"), "{error}");
 }
+
+#[tokio::test]
+async fn pruning_says_what_and_why_then_does_it() {
+    let site = Site::with(&[record(1), record(2), record(3)]).await;
+    for number in 1..=3 {
+        site.report(&record(number), "write to 0x0");
+    }
+    let dry = site
+        .send(
+            Method::POST,
+            "/api/v1/prune?dry_run=true&max_bytes=0&min_free=0",
+            &[],
+        )
+        .await;
+    let dry = dry.json();
+    assert_eq!(dry["dry_run"], true);
+    let actions: Vec<_> = dry["steps"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|step| step["action"].clone())
+        .collect();
+    assert_eq!(actions, ["delete", "delete", "delete"], "{dry}");
+    assert!(
+        dry["steps"][0]["reason"]
+            .as_str()
+            .unwrap()
+            .contains("the quota is 0 bytes")
+    );
+    assert_eq!(
+        site.get("/api/v1/dumps").await.json()["items"]
+            .as_array()
+            .unwrap()
+            .len(),
+        3
+    );
+
+    let table = ok(&site
+        .aground(&[
+            "prune",
+            "--dry-run",
+            "--memory",
+            "--filter",
+            "container=shop-1",
+        ])
+        .await);
+    assert!(
+        table.starts_with("DUMP ID        ACTION        FREES"),
+        "{table}"
+    );
+    assert!(
+        table.contains("110101020304   drop memory") && table.contains("it was asked for"),
+        "{table}"
+    );
+    assert!(table.contains("Would reclaim: "), "{table}");
+    // Nobody answers, so nothing happens.
+    let asked = ok(&site.aground(&["prune", "container:shop-2"]).await);
+    assert!(
+        asked.contains("  - delete so many dumps: 1\n") && asked.contains("[y/N]"),
+        "{asked}"
+    );
+    assert_eq!(
+        site.get("/api/v1/dumps").await.json()["items"]
+            .as_array()
+            .unwrap()
+            .len(),
+        3
+    );
+
+    ok(&site.aground(&["pin", "33"]).await);
+    let done = ok(&site
+        .aground(&["prune", "-f", "--memory", "--format", "json", "image:shop"])
+        .await);
+    let done: serde_json::Value = serde_json::from_str(&done).unwrap();
+    assert_eq!(done["steps"].as_array().unwrap().len(), 2, "{done}");
+    assert!(
+        ok(&site.aground(&["prune", "-f", "container:shop-2"]).await)
+            .contains("Total reclaimed space: ")
+    );
+    assert_eq!(
+        ok(&site.aground(&["ls", "-q"]).await),
+        "330301020304\n110101020304\n"
+    );
+    assert_eq!(
+        ok(&site.aground(&["ls", "-q", "kept:none"]).await),
+        "110101020304\n"
+    );
+    let nothing = ok(&site.aground(&["prune"]).await);
+    assert_eq!(nothing, "Nothing to give up.\n");
+
+    let status = ok(&site.aground(&["status"]).await);
+    assert!(
+        status.contains(" must stay free") && status.contains("Given up"),
+        "{status}"
+    );
+    let page = site.get("/status").await;
+    let page = String::from_utf8_lossy(&page.body);
+    assert!(
+        page.contains("Given up lately") && page.contains("memory dropped"),
+        "{page}"
+    );
+}
+
+#[tokio::test]
+async fn a_prune_that_is_not_understood_gives_nothing_up() {
+    let site = Site::with(&[record(1)]).await;
+    for (arguments, expected) in [
+        (
+            &["prune", "-f", "--max-bytes", "lots"][..],
+            "max_bytes: \"lots\" is not a size",
+        ),
+        (
+            &["prune", "-f", "--max-age", "old"],
+            "max_age: \"old\" is not a duration",
+        ),
+        (&["prune", "-f", "colour:red"], "unknown field \"colour\""),
+    ] {
+        let error = failed(&site.aground(arguments).await, 1);
+        assert!(error.contains(expected), "{error}");
+    }
+    assert_eq!(ok(&site.aground(&["ls", "-q"]).await), "110101020304\n");
+}

@@ -5,4 +5,5 @@
 
 mod given;
 mod intake;
+mod retention;
 mod workers;

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 impl Store {
     /// What must go for the limits to hold. Cheap while they do.
     pub fn plan_retention(&self, limits: &Limits, scope: &Scope) -> Result<Plan, StoreError> {
-        let free = self.inner.files.free_bytes()?;
+        let (_, free) = self.disk()?;
         let needless = self
             .inner
             .database
@@ -28,7 +28,7 @@ impl Store {
 
     /// The same for everything in scope, whatever the limits.
     pub fn plan_prune(&self, action: Action, scope: &Scope) -> Result<Plan, StoreError> {
-        let free = self.inner.files.free_bytes()?;
+        let (_, free) = self.disk()?;
         Ok(asked(&self.held(free, scope)?, action))
     }
 
@@ -128,7 +128,7 @@ fn read_dump(row: &Row<'_>, scope: &Scope) -> Result<HeldDump, StoreError> {
             "partial" => Kept::Partial,
             _ => Kept::None,
         },
-        thinnable: !scope.unthinnable.contains(&id),
+        thinnable: scope.thin && !scope.unthinnable.contains(&id),
         expired: row.get(8)?,
         memory,
         rest: from_sql(row.get(7)?).saturating_sub(memory),

@@ -7,6 +7,7 @@ use crate::ui::view::bytes;
 use crate::ui::view::text::{self, Brief};
 use crate::ui::view::time::{self, Moment};
 use aground_daemon::DaemonStatus;
+use aground_store::retention::Action;
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
@@ -46,7 +47,39 @@ pub struct StatusPage {
     sections: [(&'static str, Vec<Fact>); 3],
     analyzing: Vec<String>,
     rejected: Vec<(Brief, Brief)>,
+    unmet: Option<Brief>,
+    waits: Option<Brief>,
+    given_up: Vec<GivenUp>,
     healthy: bool,
+}
+
+/// Something that was given up to keep within the limits.
+#[derive(Clone, Debug)]
+struct GivenUp {
+    ago: String,
+    id: String,
+    short: String,
+    what: &'static str,
+    freed: String,
+    reason: Brief,
+}
+
+impl GivenUp {
+    fn new(given_up: &aground_daemon::GivenUp, now_ms: i64) -> Self {
+        let step = &given_up.step;
+        Self {
+            ago: Moment::new(given_up.at_ms, now_ms).ago,
+            id: step.id.to_string(),
+            short: step.id.short().to_owned(),
+            what: match step.action {
+                Action::Thin => "became lean",
+                Action::DropMemory => "memory dropped",
+                Action::Delete => "deleted",
+            },
+            freed: bytes::size(step.frees),
+            reason: Brief::new(&step.reason, 200),
+        }
+    }
 }
 
 impl StatusPage {
@@ -64,7 +97,23 @@ impl StatusPage {
             ],
             analyzing: status.analyzing.clone(),
             rejected: status.rejected.iter().map(brief).collect(),
-            healthy: status.installed && status.rejected.is_empty() && status.store.failed == 0,
+            unmet: status
+                .retention
+                .unmet
+                .as_deref()
+                .map(|unmet| Brief::new(unmet, 400)),
+            waits: status.waiting.as_deref().map(|why| Brief::new(why, 400)),
+            given_up: status
+                .retention
+                .given_up
+                .iter()
+                .map(|given_up| GivenUp::new(given_up, now_ms))
+                .collect(),
+            healthy: status.installed
+                && status.retention.unmet.is_none()
+                && status.waiting.is_none()
+                && status.rejected.is_empty()
+                && status.store.failed == 0,
         }
     }
 }
@@ -119,7 +168,12 @@ fn queue(status: &DaemonStatus) -> Vec<Fact> {
 }
 
 fn storage(status: &DaemonStatus) -> Vec<Fact> {
-    let store = &status.store;
+    let (store, retention) = (&status.store, &status.retention);
+    let limits = &retention.limits;
+    let quota = limits.max_bytes.map_or("none".to_owned(), |most| {
+        let held = bytes::size(retention.held_bytes);
+        format!("{held} of {}", bytes::size(most))
+    });
     vec![
         fact("Crashes", text::grouped(store.dumps), ""),
         fact("Groups", text::grouped(store.groups), ""),
@@ -136,7 +190,20 @@ fn storage(status: &DaemonStatus) -> Vec<Fact> {
             bytes::size(store.free_bytes),
             "on the state directory's disk",
         )
-        .alarming_if(store.free_bytes < 1 << 30),
+        .alarming_if(store.free_bytes < limits.min_free),
+        fact(
+            "Must stay free",
+            bytes::size(limits.min_free),
+            "memory is given up for it",
+        ),
+        fact("Quota", quota, "of cores and modules").alarming_if(retention.unmet.is_some()),
+        fact("Pinned", text::grouped(store.pinned), "never given up"),
+        fact(
+            "Reserve",
+            bytes::size(retention.reserve_bytes),
+            "for records on a full disk",
+        )
+        .alarming_if(retention.reserve_bytes < retention.reserve_wanted),
     ]
 }
 
