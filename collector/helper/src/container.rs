@@ -74,15 +74,18 @@ pub fn placement(cgroup: &[u8]) -> Placement {
     let paths = paths_by_preference(cgroup);
     let mut walks = paths.iter().map(|path| Walk::along(path));
     let Some(mut best) = walks.clone().find(Walk::names_something) else {
+        let placed = paths.iter().find(|path| unit(path).is_some());
         return Placement {
             candidates: paths
                 .iter()
                 .flat_map(|path| Walk::along(path).candidates)
                 .take(MAX_CANDIDATES)
                 .collect(),
-            unit: paths.iter().find_map(|path| unit(path)),
+            unit: placed.and_then(|path| unit(path)),
             pod_uid: None,
-            path: paths.first().map(|path| escape_bytes(path, 4096)),
+            path: placed
+                .or(paths.first())
+                .map(|path| escape_bytes(path, 4096)),
             user: paths.iter().find_map(|path| session_user(path)),
         };
     };

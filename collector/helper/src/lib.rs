@@ -39,3 +39,4 @@ mod surroundings;
 mod sys;
 pub mod text;
 pub mod units;
+pub mod whoami;

@@ -29,6 +29,7 @@ pub mod text;
 pub mod uninstall;
 pub mod usage;
 pub mod version;
+pub mod whoami;
 
 use crate::client::{Client, Endpoint, InvalidEndpoint};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -79,6 +80,8 @@ enum Verb {
     Uninstall(uninstall::Arguments),
     #[command(help_template = HELP)]
     Version(version::Arguments),
+    #[command(help_template = HELP)]
+    Whoami(whoami::Arguments),
 }
 
 /// The verbs about dumps: `aground …` and `docker dumps …`.
@@ -158,6 +161,7 @@ fn dispatch(verb: Verb, endpoint: Endpoint, program: &'static str) -> Result<(),
         Verb::Serve(arguments) => serve::run(arguments),
         Verb::Install(arguments) => install::run(&arguments),
         Verb::Uninstall(arguments) => uninstall::run(&arguments),
+        Verb::Whoami(arguments) => whoami::run(&arguments),
         Verb::Ping(arguments) => with_session(endpoint, program, async |session| {
             ping::run(&arguments, session).await
         }),

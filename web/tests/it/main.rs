@@ -7,3 +7,4 @@ mod keeping;
 mod plugin;
 mod serve;
 mod site;
+mod whoami;
