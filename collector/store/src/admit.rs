@@ -288,8 +288,9 @@ fn intern_container(sql: &Transaction<'_>, container: &Container) -> Result<i64,
     let text = |value: &Option<String>| value.as_deref().map(column_text);
     let key = sql
         .prepare_cached(
-            "INSERT INTO containers (digest, runtime, container_id, name, image, image_id, pod_uid)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            "INSERT INTO containers (digest, runtime, container_id, name, image, image_id, pod_uid,
+               runtime_namespace, pod_namespace, pod_name, pod_container, pod_owner)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
         )?
         .insert(params![
             digest,
@@ -298,13 +299,24 @@ fn intern_container(sql: &Transaction<'_>, container: &Container) -> Result<i64,
             text(&container.name),
             text(&container.image),
             text(&container.image_id),
-            text(&container.pod_uid)
+            text(&container.pod_uid),
+            text(&container.runtime_namespace),
+            text(&container.pod_namespace),
+            text(&container.pod_name),
+            text(&container.pod_container),
+            text(&container.pod_owner)
         ])?;
     let mut label = sql.prepare_cached(
         "INSERT INTO container_labels (container, label, value) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
     )?;
     for (name, value) in &container.labels {
         label.execute(params![key, column_text(name), column_text(value)])?;
+    }
+    let mut digest = sql.prepare_cached(
+        "INSERT INTO container_digests (container, digest) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
+    )?;
+    for name in &container.image_digests {
+        digest.execute(params![key, column_text(name)])?;
     }
     Ok(key)
 }
@@ -328,7 +340,20 @@ fn digest(container: &Container) -> String {
         part(text.map(String::as_str));
     }
     part(container.image_id.as_deref());
-    part(container.pod_uid.as_deref());
+    for text in [
+        &container.pod_uid,
+        &container.runtime_namespace,
+        &container.pod_namespace,
+        &container.pod_name,
+        &container.pod_container,
+        &container.pod_owner,
+    ] {
+        part(text.as_deref());
+    }
+    part(Some(&container.image_digests.len().to_string()));
+    for digest in &container.image_digests {
+        part(Some(digest));
+    }
     for (name, value) in &container.labels {
         part(Some(name));
         part(Some(value));

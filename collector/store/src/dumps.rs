@@ -23,7 +23,7 @@ pub(crate) const JOIN: &str = "dumps d LEFT JOIN containers c ON c.key = d.conta
 const COLUMNS: &str = "d.id, d.crashed_at_ms, d.host, d.signal, d.pid, d.name, d.executable, d.command, d.container,
     c.runtime, c.container_id, c.name, c.image, c.image_id, d.unit, d.group_id, d.title, d.cause, d.location,
     d.status, d.kept, d.truncated, d.core_bytes, d.stored_bytes, d.hold_us, d.analysis_error,
-    d.dropped, d.pinned, d.memory_bytes";
+    d.dropped, d.pinned, d.memory_bytes, c.pod_namespace, c.pod_name";
 
 /// The most of a container's log tail that is shown, bytes.
 const LOG_LIMIT: u64 = 1 << 20;
@@ -234,6 +234,8 @@ fn container(row: &Row<'_>) -> rusqlite::Result<Option<ContainerSummary>> {
         name: row.get(11)?,
         image: row.get(12)?,
         image_id: row.get(13)?,
+        namespace: row.get(29)?,
+        pod: row.get(30)?,
         labels: BTreeMap::new(),
     }))
 }

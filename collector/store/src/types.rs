@@ -87,6 +87,12 @@ pub struct ContainerSummary {
     pub image: Option<String>,
     /// Image id.
     pub image_id: Option<String>,
+    /// Kubernetes namespace.
+    #[serde(default)]
+    pub namespace: Option<String>,
+    /// Kubernetes pod.
+    #[serde(default)]
+    pub pod: Option<String>,
     /// Labels.
     pub labels: BTreeMap<String, String>,
 }

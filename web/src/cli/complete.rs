@@ -17,10 +17,12 @@ const NO_SPACE: u8 = 2;
 const FILES: u8 = 0;
 
 /// The fields of the query language (the store's `Query`).
-const FILTERS: [&str; 23] = [
+const FILTERS: [&str; 31] = [
     "ancestor",
     "cause",
     "comm",
+    "compose_project",
+    "compose_service",
     "container",
     "exe",
     "frame",
@@ -29,18 +31,24 @@ const FILTERS: [&str; 23] = [
     "host",
     "id",
     "image",
+    "image_digest",
     "image_id",
     "kept",
     "label",
     "name",
+    "namespace",
     "pid",
     "pinned",
+    "pod",
+    "pod_container",
+    "pod_uid",
     "runtime",
     "signal",
     "since",
     "status",
     "unit",
     "until",
+    "workload",
 ];
 
 /// What to offer and how the shell goes on.
@@ -225,7 +233,11 @@ mod tests {
         .await;
         check(&["l"], "ls\nlog\n:4\n").await;
         check(&["ls", "--fil"], "--filter\n:4\n").await;
-        check(&["ls", "--filter", "im"], "image=\nimage_id=\n:6\n").await;
+        check(
+            &["ls", "--filter", "im"],
+            "image=\nimage_digest=\nimage_id=\n:6\n",
+        )
+        .await;
         check(&["ls", "-f", "si"], "signal=\nsince=\n:6\n").await;
         check(&["ls", "--filter", "image=a"], ":4\n").await;
         check(&["ls", "--format", ""], "json\ntable\n:4\n").await;

@@ -87,6 +87,16 @@ impl Condition {
             Field::Function => self.function(pattern, also(&["@(*", "*::@", "*::@(*", "*.@"])),
             Field::Runtime => self.column("c.runtime", pattern),
             Field::Unit => self.either("d.unit", pattern, also(&["@.service"])),
+            Field::ImageDigest => self.digest(pattern),
+            Field::Namespace => self.column("c.pod_namespace", pattern),
+            // A pod goes by its name or its UID.
+            Field::Pod => self.any_column(&["c.pod_name", "c.pod_uid"], pattern),
+            Field::PodUid => self.column("c.pod_uid", pattern),
+            Field::PodContainer => self.column("c.pod_container", pattern),
+            // `workload:shop` is one of any kind.
+            Field::Workload => self.either("c.pod_owner", pattern, also(&["*/@"])),
+            Field::ComposeProject => self.compose("project", pattern),
+            Field::ComposeService => self.compose("service", pattern),
         }
     }
 
@@ -139,6 +149,40 @@ impl Condition {
         self.sql.push(')');
     }
 
+    fn any_column(&mut self, columns: &[&str], pattern: &Pattern) {
+        self.sql.push('(');
+        for (index, column) in columns.iter().enumerate() {
+            self.sql.push_str(if index == 0 { "" } else { " OR " });
+            self.column(column, pattern);
+        }
+        self.sql.push(')');
+    }
+
+    /// A digest of the image, with or without its repository and algorithm; a beginning will do.
+    fn digest(&mut self, pattern: &Pattern) {
+        let beginning = pattern.glob_part().map(|text| {
+            let digits = text.strip_prefix("sha256:").unwrap_or(&text);
+            format!("*?sha256:{digits}*")
+        });
+        let globs = beginning.into_iter().collect();
+        self.sql.push_str(
+            "EXISTS (SELECT 1 FROM container_digests i WHERE i.container = d.container AND ",
+        );
+        self.either("i.digest", pattern, globs);
+        self.sql.push(')');
+    }
+
+    /// What Compose, and Podman's in its own words, wrote into the container's labels.
+    fn compose(&mut self, what: &str, pattern: &Pattern) {
+        self.sql.push_str("EXISTS (SELECT 1 FROM container_labels l WHERE l.container = d.container AND l.label IN (?, ?) AND ");
+        for engine in ["com.docker", "io.podman"] {
+            self.parameters
+                .push(format!("{engine}.compose.{what}").into());
+        }
+        self.column("l.value", pattern);
+        self.sql.push(')');
+    }
+
     fn word(&mut self, pattern: &Pattern) {
         let like: Value = pattern.like_anywhere().into();
         self.sql.push('(');
@@ -150,6 +194,7 @@ impl Condition {
             "d.unit",
             "c.name",
             "c.image",
+            "c.pod_name",
         ] {
             self.push(&format!("{column} LIKE ? ESCAPE '\\' OR "), [like.clone()]);
         }

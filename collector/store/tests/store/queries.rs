@@ -206,3 +206,54 @@ fn the_longest_queries_are_answered() {
         [0; 0]
     );
 }
+
+#[test]
+fn pods_images_and_projects_are_found_by_every_name() {
+    let given = Given::new();
+    let labels = [
+        ("com.docker.compose.project", "shop"),
+        ("com.docker.compose.service", "api"),
+    ];
+    let mut first = in_container(1, "web", "api:1", &labels);
+    let container = first.container.as_mut().unwrap();
+    container.runtime = "containerd".into();
+    container.pod_namespace = Some("prod".into());
+    container.pod_name = Some("shop-7d4b9c6f8-x2x4z".into());
+    container.pod_uid = Some("12345678-9abc-def0-1234-56789abcdef0".into());
+    container.pod_container = Some("web".into());
+    container.pod_owner = Some("deployment/shop".into());
+    container.image_digests = vec!["r/api@sha256:aabb".into(), "q/api@sha256:aabb".into()];
+    given.admitted(&first);
+    let mut second = in_container(2, "db", "db:1", &[("io.podman.compose.project", "shop")]);
+    second.container.as_mut().unwrap().pod_namespace = Some("test".into());
+    given.admitted(&second);
+    // The same container from another image: another row.
+    let mut third = first.clone();
+    third.id = id(3);
+    third.captured_at_ms = record(3).captured_at_ms;
+    third.container.as_mut().unwrap().image_digests = vec!["r/api@sha256:ccdd".into()];
+    given.admitted(&third);
+
+    let check = |query: &str, expected: &[u8]| assert_eq!(given.found(query), expected, "{query}");
+    check("namespace:prod", &[3, 1]);
+    check("namespace:prod namespace:test", &[3, 2, 1]);
+    check("-namespace:prod", &[2]);
+    check("pod:shop-7d4b9c6f8-x2x4z", &[3, 1]);
+    check("pod:shop-*", &[3, 1]);
+    check("pod:12345678-9abc-def0-1234-56789abcdef0", &[3, 1]);
+    check("pod_uid:12345678*", &[3, 1]);
+    check("pod_container:web", &[3, 1]);
+    check("workload:deployment/shop", &[3, 1]);
+    check("workload:shop", &[3, 1]);
+    check("workload:hop", &[]);
+    check("image_digest:r/api@sha256:aabb", &[1]);
+    check("image_digest:sha256:aabb", &[1]);
+    check("image_digest:sha256:aa", &[1]);
+    check("image_digest:cc", &[3]);
+    check("image_digest:bb", &[]);
+    check("-image_digest:aabb", &[3, 2]);
+    check("compose_project:shop", &[3, 2, 1]);
+    check("compose_service:api", &[3, 1]);
+    check("compose_service:a*", &[3, 1]);
+    check("runtime:containerd", &[3, 1]);
+}
