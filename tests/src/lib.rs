@@ -14,4 +14,5 @@ pub mod http;
 pub mod programs;
 pub mod run;
 pub mod site;
+pub mod small_disk;
 pub mod synthetic;

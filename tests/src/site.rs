@@ -4,6 +4,7 @@ use crate::core_pattern::CorePattern;
 use crate::house::program;
 use crate::http::{self, Answer};
 use crate::run::{Outcome, eventually, finish};
+use crate::small_disk::SmallDisk;
 use serde_json::Value;
 use std::fs::{self, File};
 use std::net::TcpListener;
@@ -133,6 +134,22 @@ impl Site {
         let mut serve = Command::new(self.program("aground"));
         serve.arg("serve");
         self.with_flags(&mut serve);
+        self.start_with(serve);
+    }
+
+    /// Puts the state directory on a file system of its own.
+    pub fn on_small_disk(&self, mebibytes: u64) -> SmallDisk {
+        let disk = SmallDisk::mount(&self.state(), mebibytes);
+        let owner = format!("{USER}:{GROUP}");
+        finish(Command::new("chown").arg(owner).arg(self.state())).ok();
+        disk
+    }
+
+    /// Starts the daemon with variables in its environment.
+    #[track_caller]
+    pub fn start_with_variables(&mut self, variables: &[(&str, &str)]) {
+        let mut serve = self.serve();
+        serve.envs(variables.iter().copied());
         self.start_with(serve);
     }
 

@@ -29,10 +29,7 @@ pub(crate) async fn run(daemon: Arc<Inner>) {
     });
     let mut minute = tokio::time::interval(RESCAN_EVERY);
     minute.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut intake = Intake {
-        daemon: Arc::clone(&daemon),
-        deferred: HashSet::new(),
-    };
+    let mut intake = Intake::new(&daemon);
     intake = reindexed(intake).await;
     loop {
         let full = tokio::select! {
@@ -41,10 +38,7 @@ pub(crate) async fn run(daemon: Arc<Inner>) {
             Some(()) = arrivals.next() => false,
             () = daemon.room.notified() => true,
         };
-        let fresh = Intake {
-            daemon: Arc::clone(&daemon),
-            deferred: HashSet::new(),
-        };
+        let fresh = Intake::new(&daemon);
         intake = blocking("scan the spool", move || {
             intake.scan(full);
             intake
@@ -55,10 +49,7 @@ pub(crate) async fn run(daemon: Arc<Inner>) {
 }
 
 async fn reindexed(intake: Intake) -> Intake {
-    let fresh = Intake {
-        daemon: Arc::clone(&intake.daemon),
-        deferred: HashSet::new(),
-    };
+    let fresh = Intake::new(&intake.daemon);
     let done = blocking("compare files and rows", move || {
         intake.reindex();
         intake
@@ -83,6 +74,8 @@ struct Intake {
     daemon: Arc<Inner>,
     /// Entries that could not be taken in for a reason that may pass; left until the next full scan.
     deferred: HashSet<PathBuf>,
+    /// Dumps whose files are in the store and whose rows could not be written.
+    rowless: HashSet<DumpId>,
 }
 
 /// Why an entry was not taken in now.
@@ -94,7 +87,27 @@ enum IntakeError {
     Io(#[from] io::Error),
 }
 
+impl IntakeError {
+    fn is_full_disk(&self) -> bool {
+        match self {
+            IntakeError::Store(error) => error.is_full_disk(),
+            IntakeError::Io(error) => matches!(
+                error.kind(),
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+            ),
+        }
+    }
+}
+
 impl Intake {
+    fn new(daemon: &Arc<Inner>) -> Self {
+        Self {
+            daemon: Arc::clone(daemon),
+            deferred: HashSet::new(),
+            rowless: HashSet::new(),
+        }
+    }
+
     fn reindex(&self) {
         match self.daemon.store.reindex() {
             Ok(done) => {
@@ -129,7 +142,10 @@ impl Intake {
                 );
             }
         }
-        let mut waiting = None;
+        let (mut waiting, mut for_room) = (None, false);
+        if full && !self.rowless.is_empty() {
+            self.reindex();
+        }
         for entry in spool::entries(&state_dir.join(layout::READY)) {
             if self.deferred.contains(&entry) {
                 continue;
@@ -145,16 +161,25 @@ impl Intake {
                     "could not take a crash in; trying again in a minute"
                 );
                 self.deferred.insert(entry);
+                // Its files may have moved already, and the next scan would not find them.
+                self.rowless.extend(name.parse::<DumpId>());
                 waiting = Some(chain(&error));
+                for_room |= error.is_full_disk();
                 self.daemon.retain.notify_one();
             }
         }
+        let store = &self.daemon.store;
+        self.rowless
+            .retain(|id| !store.contains(id).unwrap_or(false));
         let mut live = self.daemon.live();
+        if full && waiting.is_none() && !self.rowless.is_empty() {
+            (waiting, for_room) = (live.waiting.take(), true);
+        }
         if full {
             live.last_rescan_ms = Some(now_ms());
         }
         if full || waiting.is_some() {
-            live.waiting = waiting;
+            (live.waiting, live.waiting_for_room) = (waiting, for_room);
         }
     }
 

@@ -67,14 +67,37 @@ async fn analyze(daemon: &Arc<Inner>, job: &Job) -> Option<Duration> {
         result = attempt(daemon, job) => result,
     };
     daemon.live().analyzing.remove(job.id.as_str());
-    let pause = conclude(daemon, job, result).await;
-    pause.unwrap_or_else(|error| {
-        match error {
-            StoreError::NotFound(_) => tracing::info!(dump = %job.id, "removed during its analysis"),
-            error => tracing::error!(dump = %job.id, error = chain(&error), "could not keep the end of an analysis"),
+    match conclude(daemon, job, result).await {
+        Ok(pause) => pause,
+        Err(StoreError::NotFound(_)) => {
+            tracing::info!(dump = %job.id, "removed during its analysis");
+            None
         }
-        None
-    })
+        Err(error) => {
+            tracing::error!(dump = %job.id, error = chain(&error), "could not keep the end of an analysis; trying again");
+            give_back(daemon, &job.id, &error).await
+        }
+    }
+}
+
+/// Gives a job back whose end could not be kept. Nothing else can be kept either until that
+/// succeeds: on a full disk this waits for room. Returns how long to wait after it.
+async fn give_back(daemon: &Arc<Inner>, id: &DumpId, error: &StoreError) -> Option<Duration> {
+    // A full disk says nothing about the dump.
+    let counts = !error.is_full_disk();
+    loop {
+        daemon.retain.notify_one();
+        tokio::select! {
+            () = daemon.stopped() => return None,
+            () = tokio::time::sleep(PAUSE) => {}
+        }
+        match release(daemon, id, counts).await {
+            Ok(()) | Err(StoreError::NotFound(_)) => return None,
+            Err(error) => {
+                tracing::warn!(dump = %id, error = chain(&error), "could not give an analysis back yet");
+            }
+        }
+    }
 }
 
 async fn attempt(daemon: &Arc<Inner>, job: &Job) -> Result<Report, WorkerError> {

@@ -109,14 +109,19 @@ pub(crate) async fn run(daemon: Arc<Inner>) {
 }
 
 /// Whether there is less free than must be, and it is not known already that nothing helps.
+/// Crashes that wait for room are looked at again as soon as there is some.
 async fn got_low(daemon: &Arc<Inner>) -> bool {
-    let known = daemon.live().retention.unmet.is_some();
     let inner = Arc::clone(daemon);
     let low = blocking("look at the disk", move || {
         let (disk, free) = inner.store.disk().ok()?;
-        Some(free < inner.config.retention.limits(disk).min_free)
+        let live = inner.live();
+        if live.waiting_for_room && free > CRAMPED {
+            inner.room.notify_one();
+        }
+        let low = free < inner.config.retention.limits(disk).min_free;
+        Some(low && live.retention.unmet.is_none())
     });
-    !known && low.await.flatten().unwrap_or(false)
+    low.await.flatten().unwrap_or(false)
 }
 
 /// Plans and carries out until the plan is empty. Returns what was done.
@@ -149,10 +154,7 @@ async fn keep_within(daemon: &Arc<Inner>, prune: &Prune) -> Result<Plan, StoreEr
         let mut live = inner.live();
         live.retention.held_bytes = held;
         if configured {
-            if let Some(unmet) = unmet
-                .as_ref()
-                .filter(|unmet| live.retention.unmet.as_ref() != Some(unmet))
-            {
+            if let (Some(unmet), None) = (&unmet, &live.retention.unmet) {
                 tracing::warn!(unmet, "a limit of what is held cannot be met");
             }
             live.retention.unmet = unmet;
@@ -260,7 +262,7 @@ impl Inner {
         let mut live = self.live();
         live.retention.reserve_bytes = reserve::held(state_dir);
         live.retention.reserve_wanted = wanted;
-        if freed && live.waiting.is_some() {
+        if freed && live.waiting_for_room {
             self.room.notify_one();
         }
     }

@@ -55,6 +55,7 @@ pub(crate) struct Live {
     pub(crate) analyses: u64,
     pub(crate) worker_failures: u64,
     pub(crate) waiting: Option<String>,
+    pub(crate) waiting_for_room: bool,
     pub(crate) retention: RetentionStatus,
 }
 
@@ -67,6 +68,7 @@ impl Live {
             analyses: 0,
             worker_failures: 0,
             waiting: None,
+            waiting_for_room: false,
             retention: RetentionStatus::default(),
         }
     }
