@@ -17,6 +17,7 @@ mod kernel {
     mod docker_cli;
     mod groups;
     mod install;
+    mod lean;
     mod outage;
     mod pages;
     mod programs;

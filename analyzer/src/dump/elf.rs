@@ -8,6 +8,8 @@ pub const PT_LOAD: u32 = 1;
 pub const PT_DYNAMIC: u32 = 2;
 /// `PT_NOTE`.
 pub const PT_NOTE: u32 = 4;
+/// Memory that was mapped and is not in the core: how Aground's lean cores mark it.
+pub const PT_ABSENT: u32 = 0x6a67_0001;
 /// `PT_GNU_EH_FRAME`.
 pub const PT_GNU_EH_FRAME: u32 = 0x6474_e550;
 /// `PF_X`.

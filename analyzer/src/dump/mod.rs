@@ -232,7 +232,9 @@ fn segments(elf: &Elf) -> Vec<Segment> {
             size,
         })
     };
-    let mut segments: Vec<_> = elf.of_kind(elf::PT_LOAD).filter_map(segment).collect();
+    let mapped = [elf::PT_LOAD, elf::PT_ABSENT];
+    let headers = mapped.iter().flat_map(|kind| elf.of_kind(*kind));
+    let mut segments: Vec<_> = headers.filter_map(segment).collect();
     segments.sort_by_key(|segment| segment.start);
     segments
 }

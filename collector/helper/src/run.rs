@@ -7,7 +7,7 @@ use crate::access;
 use crate::bounded::first_line;
 use crate::capture::auxv;
 use crate::capture::elf::read_core_head;
-use crate::capture::memory;
+use crate::capture::memory::{self, DyingProcess};
 use crate::capture::modules::{self, OpenFile};
 use crate::capture::stream;
 use crate::context;
@@ -99,13 +99,16 @@ fn collect(args: &[OsString], started: Instant) -> Result<(), SpoolError> {
         .unwrap_or_default();
     let core_file = if writable {
         let decision = policy::decide(&choice, &Ceiling::none(), head.size, entry.free_bytes());
-        memory::capture_memory(
-            decision,
-            &head,
-            &mut memory::PipeReader(&mut core),
-            &entry,
-            &mut record,
-        )
+        let mut process = DyingProcess {
+            head: &head,
+            stream: &mut memory::PipeReader(&mut core),
+            pinned: pinned.as_ref(),
+            deadline: started
+                .checked_add(choice.limits.hold_max)
+                .unwrap_or(started),
+            lean_max: choice.limits.lean_max,
+        };
+        memory::capture_memory(decision, &mut process, &entry, &mut record)
     } else {
         record.capture.reason = Some("only the record could be written".to_owned());
         record.capture.core_size = head.size;

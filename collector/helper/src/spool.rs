@@ -191,6 +191,13 @@ impl Entry {
         self.memory_owner.file(&self.directory, PARTIAL_CORE)
     }
 
+    /// A file without a name, for what is needed only until the helper ends.
+    pub fn scratch(&self) -> io::Result<File> {
+        let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(&self.directory, ".", flags, Mode::RUSR | Mode::WUSR)?;
+        Ok(File::from(file))
+    }
+
     /// Makes the finished core last, under its name.
     pub fn keep_core(&self, core: &File) -> io::Result<()> {
         core.sync_all()?;

@@ -23,6 +23,8 @@ pub struct CoreHead {
     pub bytes: Vec<u8>,
     /// The size of the whole core; `None` when the headers do not tell.
     pub size: Option<u64>,
+    /// Its program headers; empty when they cannot be read.
+    pub segments: Vec<ProgramHeader>,
     /// Why the size is not known.
     pub problem: Option<String>,
 }
@@ -30,21 +32,26 @@ pub struct CoreHead {
 /// Reads the headers of a core from the beginning of `stream`.
 pub fn read_core_head(stream: &mut impl Read) -> CoreHead {
     let mut bytes = Vec::new();
-    match announced_size(stream, &mut bytes) {
-        Ok(size) => CoreHead {
+    match announced(stream, &mut bytes) {
+        Ok((size, segments)) => CoreHead {
             bytes,
             size: Some(size),
+            segments,
             problem: None,
         },
         Err(problem) => CoreHead {
             bytes,
-            size: None,
             problem: Some(problem),
+            ..CoreHead::default()
         },
     }
 }
 
-fn announced_size(stream: &mut impl Read, bytes: &mut Vec<u8>) -> Result<u64, String> {
+/// Size and program headers.
+fn announced(
+    stream: &mut impl Read,
+    bytes: &mut Vec<u8>,
+) -> Result<(u64, Vec<ProgramHeader>), String> {
     fill(stream, bytes, HEADER)?;
     if bytes.is_empty() {
         return Err("the core stream was empty".to_owned());
@@ -72,8 +79,9 @@ fn announced_size(stream: &mut impl Read, bytes: &mut Vec<u8>) -> Result<u64, St
     }
     let headers = ProgramHeader::parse(bytes, table, count, ctx)
         .map_err(|_| "the core's program headers are damaged")?;
-    size_of_core(&header, &headers, end)
-        .ok_or_else(|| "the core's program headers are damaged".to_owned())
+    let size = size_of_core(&header, &headers, end)
+        .ok_or_else(|| "the core's program headers are damaged".to_owned())?;
+    Ok((size, headers))
 }
 
 /// With `PN_XNUM` the count stands in a section header at the very end of the core, which a

@@ -1,12 +1,16 @@
 //! Keeps the memory the policy allows, and says in the record what was kept and why not more.
 
 use super::elf::CoreHead;
+use super::lean;
+use super::live::ProcessMemory;
 use super::stream::{self, CoreOutcome};
 use crate::policy::Decision;
+use crate::process::Pinned;
 use crate::record::{Capture, Kept, Record};
 use crate::spool::Entry;
 use std::fs::File;
 use std::io::{self, Read};
+use std::time::Instant;
 
 /// Reads from standard input without a buffer of its own.
 pub(crate) struct PipeReader<'a>(pub(crate) &'a mut rustix::fd::BorrowedFd<'static>);
@@ -17,47 +21,116 @@ impl Read for PipeReader<'_> {
     }
 }
 
+/// The ways to the memory of a process that the kernel holds.
+pub(crate) struct DyingProcess<'a, S> {
+    /// The beginning of the core stream.
+    pub(crate) head: &'a CoreHead,
+    /// The rest of it.
+    pub(crate) stream: &'a mut S,
+    /// Its `/proc/P`, unless that was gone.
+    pub(crate) pinned: Option<&'a Pinned>,
+    /// When it must be let go.
+    pub(crate) deadline: Instant,
+    /// Most memory in a lean core, bytes.
+    pub(crate) lean_max: u64,
+}
+
 /// Stores the memory by policy; returns the file when it holds some.
 pub(crate) fn capture_memory(
     decision: Decision,
-    head: &CoreHead,
-    stream: &mut impl Read,
+    process: &mut DyingProcess<'_, impl Read>,
     entry: &Entry,
     record: &mut Record,
 ) -> Option<File> {
+    let head = process.head;
     record.problems.extend(head.problem.clone());
     let capture = &mut record.capture;
     capture.core_size = head.size;
     capture.bytes_seen = length(&head.bytes);
-    let budget = match decision {
-        Decision::Full { budget } if !head.bytes.is_empty() => budget,
-        Decision::Full { .. } => {
-            capture.reason = Some("the core stream was empty".to_owned());
-            return None;
-        }
-        Decision::Lean { reason, .. } => {
-            capture.reason = reason.or_else(|| Some("no whole core was asked for".to_owned()));
-            return None;
-        }
-        Decision::None { reason } => {
+    let decision = match decision {
+        Decision::None { reason } => Err(reason),
+        _ if head.bytes.is_empty() => Err("the core stream was empty".to_owned()),
+        decision => Ok(decision),
+    };
+    let new_file = |decision| match entry.new_core() {
+        Ok(file) => Ok((decision, file)),
+        Err(error) => Err(format!("the core's file could not be made: {error}")),
+    };
+    let (decision, mut file) = match decision.and_then(new_file) {
+        Ok(ready) => ready,
+        Err(reason) => {
             capture.reason = Some(reason);
             return None;
         }
     };
-    let mut file = match entry.new_core() {
-        Ok(file) => file,
-        Err(error) => {
-            capture.reason = Some(format!("the core's file could not be made: {error}"));
-            return None;
+    match decision {
+        Decision::Lean { budget, reason } => {
+            capture.reason = lean_core(process, entry, &mut file, budget, reason, capture);
         }
-    };
-    let outcome = stream::store(head, stream, &mut file, budget, stream::workers());
-    capture.reason = describe(&outcome, capture);
-    if let (Some(problem), Kept::Full) = (&head.problem, capture.kept) {
-        // All that came was kept, but it is not all of a core.
-        (capture.kept, capture.reason) = (Kept::Partial, Some(problem.clone()));
+        Decision::Full { budget } => {
+            let outcome = stream::store(
+                head,
+                &mut *process.stream,
+                &mut file,
+                budget,
+                stream::workers(),
+            );
+            capture.reason = describe(&outcome, capture);
+            if let (Some(problem), Kept::Full) = (&head.problem, capture.kept) {
+                // All that came was kept, but it is not all of a core.
+                (capture.kept, capture.reason) = (Kept::Partial, Some(problem.clone()));
+            }
+        }
+        Decision::None { .. } => {}
     }
     Some(file)
+}
+
+/// Stores a lean core; returns why not more was kept.
+fn lean_core(
+    process: &mut DyingProcess<'_, impl Read>,
+    entry: &Entry,
+    file: &mut File,
+    budget: u64,
+    reason: Option<String>,
+    capture: &mut Capture,
+) -> Option<String> {
+    let bounds = lean::Bounds {
+        memory: process.lean_max,
+        file: budget,
+        deadline: process.deadline,
+    };
+    let gone = || "the process was gone before its memory could be read".to_owned();
+    let memory = process.pinned.ok_or_else(gone).and_then(|pinned| {
+        ProcessMemory::open(pinned.proc())
+            .map_err(|error| format!("the process's memory could not be opened: {error}"))
+    });
+    let scratch = || entry.scratch();
+    let stored = memory.and_then(|memory| {
+        lean::store(
+            process.head,
+            process.stream,
+            &memory,
+            scratch,
+            file,
+            &bounds,
+        )
+    });
+    let lacks = match stored {
+        Ok(outcome) => {
+            capture.bytes_kept = outcome.core.stored.raw;
+            capture.bytes_stored = outcome.core.stored.file;
+            capture.kept = match outcome.core.stored.raw {
+                0 => Kept::None,
+                kept if kept == outcome.size => Kept::Lean,
+                _ => Kept::Partial,
+            };
+            outcome.core.stopped.or(outcome.lacks)
+        }
+        Err(problem) => Some(format!("no lean core could be made: {problem}")),
+    };
+    let sentences: Vec<String> = reason.into_iter().chain(lacks).collect();
+    (!sentences.is_empty()).then(|| sentences.join("; "))
 }
 
 /// Makes the core last under its name, unless nothing of it was kept. Syncing gigabytes takes

@@ -2,8 +2,11 @@
 
 pub(crate) mod auxv;
 pub mod elf;
+pub mod lean;
+pub mod live;
 pub(crate) mod memory;
 pub mod modules;
+pub(crate) mod notes;
 pub(crate) mod reader;
 pub mod seekable;
 pub mod stream;
