@@ -234,7 +234,7 @@ fn files_open_with_a_sentence() {
 fn core_pattern_is_claimed_only_by_serial_tests() {
     for (path, text) in sources() {
         let claims = text.contains(concat!("CorePattern::", "claim"))
-            || text.contains(concat!(".coll", "ect();\n        container"));
+            || text.contains(concat!("site", ".collect()"));
         let may = path.starts_with("tests/it/kernel/") || path.starts_with("tests/src/");
         assert!(
             !claims || may,

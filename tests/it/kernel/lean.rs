@@ -47,7 +47,7 @@ fn both_cores(site: &Site, program: &mut Command) -> Both {
     claim.set(&format!("|{} %P %I %i %u %g %s %t %c %d %F", text(&script)));
     let outcome = finish(program);
     let ready = site.state().join("spool/ready");
-    let entry = eventually(Duration::from_secs(60), || {
+    let entry = eventually(Duration::from_mins(1), || {
         let mut entries = fs::read_dir(&ready).map_err(|error| error.to_string())?;
         let entry = entries
             .next()
