@@ -17,6 +17,7 @@ pub mod oci;
 
 use crate::container::{Candidate, is_container_id};
 use crate::record::{Container, Evidence, EvidenceKind};
+use crate::supervisor::Supervisor;
 use containerd::ContainerdFiles;
 use containers_storage::StorageFiles;
 use docker::{DockerFiles, Log};
@@ -64,8 +65,8 @@ impl Found {
 pub enum Place {
     /// `linux.cgroupsPath` of the OCI runtime specification: a path, or `slice:prefix:name`.
     CgroupsPath(String),
-    /// The path as the runtime's own state gives it.
-    Exactly(String),
+    /// The paths as the runtime's own state gives them, one for each hierarchy.
+    Exactly(Vec<String>),
     /// The name of the last level, a systemd unit.
     Unit(String),
 }
@@ -80,7 +81,7 @@ impl Place {
             levels.next().unwrap_or_default(),
         );
         match self {
-            Self::Exactly(place) => place == path,
+            Self::Exactly(places) => places.iter().any(|place| place == path),
             Self::Unit(unit) => unit == last,
             Self::CgroupsPath(place) if place.starts_with('/') => {
                 place == path || (below && path.ends_with(place.as_str()))
@@ -110,14 +111,42 @@ pub struct Disk {
 }
 
 impl Disk {
-    /// The files beneath `host`.
-    pub fn new(host: HostRoot) -> Self {
-        Self {
+    /// The files beneath `host`, looked for first where a supervisor keeps its own.
+    pub fn new(host: HostRoot, supervisor: Option<&Supervisor>) -> Self {
+        let mut disk = Self {
             docker: DockerFiles::of_host(&host),
             containerd: ContainerdFiles::of_host(&host),
             storage: StorageFiles::of_host(&host),
             host,
+        };
+        if let Some(Supervisor::Bundle(bundle)) = supervisor {
+            if let Some((state, _)) = bundle.split_once("/io.containerd.runtime.") {
+                disk.docker.look_in(state.to_owned());
+                disk.containerd.look_in(state.to_owned());
+            } else if let Some(root) = bundle.strip_suffix("/userdata") {
+                let mut above = root.rsplitn(3, '/');
+                disk.storage
+                    .look_in(above.nth(2).unwrap_or_default().to_owned());
+            }
         }
+        disk
+    }
+
+    /// The container that a supervisor watches over.
+    pub fn find_supervised(&self, supervisor: &Supervisor) -> Option<Found> {
+        let bundle = match supervisor {
+            Supervisor::Machine(name) => {
+                return nspawn::find(&self.host, name).or_else(|| nspawn::named(name));
+            }
+            Supervisor::Bundle(bundle) => bundle,
+        };
+        let bundle = bundle.strip_suffix("/userdata").unwrap_or(bundle);
+        let mut levels = bundle.rsplit('/');
+        let (id, namespace) = (levels.next()?, levels.next()?);
+        let docker = || self.docker.find(&self.host, id, None);
+        let storage = || self.storage.find(&self.host, id, None);
+        let containerd = || self.containerd.find(&self.host, Some(namespace), id);
+        containerd().or_else(docker).or_else(storage)
     }
 
     /// The container a cgroup level names, if files of any runtime know it. Which runtime the

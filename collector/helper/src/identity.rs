@@ -10,6 +10,8 @@ use crate::container::{self, Candidate, Placement};
 use crate::disk::docker::Log;
 use crate::disk::{Disk, Found, kubernetes};
 use crate::record::{ClaimedContainer, Container, Evidence, EvidenceKind, IdentitySource};
+use crate::supervisor::Supervisor;
+use serde_json::Value;
 
 /// What /proc says of a process.
 #[derive(Clone, Debug, Default)]
@@ -20,6 +22,8 @@ pub struct Texts {
     pub mountinfo: Vec<u8>,
     /// The real user id on the host, where it is known.
     pub uid: Option<u32>,
+    /// What the runtime's own process among the ancestors says.
+    pub supervisor: Option<Supervisor>,
 }
 
 /// Whose process it is.
@@ -48,7 +52,10 @@ pub fn identify(texts: &Texts, disk: Option<&Disk>) -> Identity {
         ..Identity::default()
     };
     let by_cgroup = by_cgroup(&placement, disk, &mut identity.problems);
-    let whose = by_cgroup.or_else(|| by_mounts(&placement, &claims, texts.uid, disk));
+    let supervised = || by_supervisor(texts.supervisor.as_ref()?, disk?);
+    let whose = by_cgroup
+        .or_else(supervised)
+        .or_else(|| by_mounts(&placement, &claims, texts.uid, disk));
     let Some(Whose { mut container, log }) = whose else {
         identity.unit = placement.unit;
         identity.pod_uid = placement.pod_uid.or(claims.pod_uid);
@@ -59,6 +66,7 @@ pub fn identify(texts: &Texts, disk: Option<&Disk>) -> Identity {
         kubernetes::from_pod_logs(disk.host(), &mut container);
     }
     kubernetes::find_owner(&mut container);
+    keep_true_evidence(&mut container);
     identity.container = Some(container);
     if let Some((log, problems)) = log {
         identity.log = log;
@@ -171,6 +179,23 @@ fn of_disk(found: Option<Found>, runtime: &str, id: &str) -> Whose {
     }
 }
 
+/// The container that no cgroup names, but the runtime's own process that watches over it.
+fn by_supervisor(supervisor: &Supervisor, disk: &Disk) -> Option<Whose> {
+    let found = disk.find_supervised(supervisor)?;
+    let (runtime, id) = (found.container.runtime.clone(), found.container.id.clone());
+    let mut whose = of_disk(Some(found), &runtime, &id);
+    whose.container.source = IdentitySource::Supervisor;
+    let (Supervisor::Bundle(said) | Supervisor::Machine(said)) = supervisor;
+    let facts = ["runtime", "id"];
+    note_first(
+        &mut whose.container,
+        &facts,
+        EvidenceKind::Supervisor,
+        said.clone(),
+    );
+    Some(whose)
+}
+
 /// The container that only the mounts name. The user whose engine it may be is the one in whose
 /// session it runs, or whose ids it has.
 fn by_mounts(
@@ -246,6 +271,26 @@ fn add_claims(container: &mut Container, claims: &Claims) {
             "the kubelet's mounts".to_owned(),
         );
     }
+}
+
+/// Files are noted with all they may tell; what they did not tell goes.
+fn keep_true_evidence(container: &mut Container) {
+    let Ok(facts) = serde_json::to_value(&*container) else {
+        return;
+    };
+    let known = |fact: &String| {
+        let value = facts.get(fact).unwrap_or(&Value::Null);
+        let empty = value.is_null()
+            || value.as_array().is_some_and(Vec::is_empty)
+            || value.as_object().is_some_and(serde_json::Map::is_empty);
+        !empty
+    };
+    for evidence in &mut container.evidence {
+        evidence.facts.retain(known);
+    }
+    container
+        .evidence
+        .retain(|evidence| !evidence.facts.is_empty());
 }
 
 fn evidence(facts: &[&str], from: EvidenceKind, detail: String) -> Evidence {

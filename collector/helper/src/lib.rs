@@ -35,6 +35,7 @@ pub mod reserve;
 pub mod run;
 pub mod settings;
 pub mod spool;
+pub mod supervisor;
 mod surroundings;
 mod sys;
 pub mod text;

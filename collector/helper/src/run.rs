@@ -25,6 +25,7 @@ use crate::record::{Capture, CaptureState, Context, Host, Kept, Process, RECORD_
 use crate::reserve;
 use crate::settings::Settings;
 use crate::spool::{self, Entry, Spool, SpoolError};
+use crate::supervisor;
 use crate::surroundings;
 use crate::sys;
 use crate::text::escape_bytes;
@@ -213,13 +214,15 @@ fn identify(pinned: &Pinned, record: &mut Record) -> Option<Log> {
         cgroup: pinned.cgroup().unwrap_or_default(),
         mountinfo: pinned.mountinfo().unwrap_or_default(),
         uid: record.process.uids.map(|[real, ..]| real),
+        supervisor: supervisor::of(record.process.pid),
     };
     if !pinned.is_still_there() {
         record
             .problems
             .push("the process ended while it was read: some facts may be missing".to_owned());
     }
-    let disk = HostRoot::at(Path::new("/")).map(Disk::new);
+    let disk = HostRoot::at(Path::new("/"));
+    let disk = disk.map(|root| Disk::new(root, texts.supervisor.as_ref()));
     let identity = identity::identify(&texts, disk.as_ref().ok());
     record.container = identity.container;
     record.unit = identity.unit;

@@ -6,6 +6,7 @@ use crate::disk::host::HostRoot;
 use crate::identity::{Identity, Texts, identify};
 use crate::process::{PinError, Pinned};
 use crate::record::{ClaimedContainer, Confidence, Evidence, EvidenceKind, IdentitySource};
+use crate::supervisor::{self, Supervisor};
 use crate::text::escape_bytes;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -95,8 +96,9 @@ pub enum NoAnswer {
 /// Whose the living process `pid` is.
 pub fn of_process(pid: i32) -> Result<Answer, NoAnswer> {
     let pinned = Pinned::new(pid, None)?;
-    let facts = Facts::read(pinned.proc());
-    let disk = disk_at(Path::new("/"))?;
+    let mut facts = Facts::read(pinned.proc());
+    facts.texts.supervisor = supervisor::of(pid);
+    let disk = disk_at(Path::new("/"), facts.texts.supervisor.as_ref())?;
     let mut identity = identify(&facts.texts, Some(&disk));
     if !pinned.is_still_there() {
         let ended = "the process ended while it was read: some facts may be missing";
@@ -122,17 +124,17 @@ pub fn of_captured(proc: &Path, root: Option<&Path>) -> Result<Answer, NoAnswer>
     if facts.texts.cgroup.is_empty() && facts.texts.mountinfo.is_empty() {
         return Err(NoAnswer::Empty(proc.display().to_string()));
     }
-    let disk = root.map(disk_at).transpose()?;
+    let disk = root.map(|root| disk_at(root, None)).transpose()?;
     let identity = identify(&facts.texts, disk.as_ref());
     Ok(answer(identity, facts.command, facts.pid, disk.is_some()))
 }
 
-fn disk_at(root: &Path) -> Result<Disk, NoAnswer> {
+fn disk_at(root: &Path, supervisor: Option<&Supervisor>) -> Result<Disk, NoAnswer> {
     let host = HostRoot::at(root).map_err(|source| NoAnswer::Directory {
         path: root.display().to_string(),
         source,
     })?;
-    Ok(Disk::new(host))
+    Ok(Disk::new(host, supervisor))
 }
 
 /// What the files of a process say.
@@ -172,6 +174,7 @@ impl Facts {
                 cgroup: bytes("cgroup"),
                 mountinfo: bytes("mountinfo"),
                 uid: number(b"Uid:"),
+                supervisor: None,
             },
         }
     }

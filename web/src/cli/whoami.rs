@@ -81,6 +81,10 @@ fn facts(answer: &Answer) -> Vec<(&'static str, String)> {
         Some(_) => word(serde_json::json!(answer.source)),
         None => "cgroup".to_owned(),
     };
+    let labels = answer.labels.iter();
+    let labels: Vec<String> = labels
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
     let sandbox = answer.sandbox.filter(|sandbox| *sandbox);
     vec![
         (
@@ -94,6 +98,7 @@ fn facts(answer: &Answer) -> Vec<(&'static str, String)> {
         ("image", text(&answer.image)),
         ("image id", text(&answer.image_id)),
         ("digests", answer.image_digests.join(", ")),
+        ("labels", labels.join(", ")),
         ("namespace", text(&answer.namespace)),
         ("pod", text(&answer.pod)),
         ("pod uid", text(&answer.pod_uid)),

@@ -96,13 +96,13 @@ impl Claims {
                 self.pod_uid = shaped_pod_uid(uid).or(self.pod_uid.take());
             }
             // Podman and CRI-O write these for each container (CRI-O's .containerenv is the pod's).
-            ("/run/secrets", ["secrets", "run", "userdata", id, "overlay-containers", ..])
-                if is_container_id(id) =>
+            ("/run/secrets", ["secrets", "run", "userdata", id, store, ..])
+                if is_stored(store, id) =>
             {
                 self.container = named("podman", id);
             }
-            ("/run/.containerenv", [".containerenv", "userdata", id, "overlay-containers", ..])
-                if is_container_id(id) =>
+            ("/run/.containerenv", [".containerenv", "userdata", id, store, ..])
+                if is_stored(store, id) =>
             {
                 self.network = named("podman", id);
             }
@@ -118,6 +118,11 @@ impl Claims {
     }
 }
 
+/// `overlay-containers/<id>`, `vfs-containers/<id>`, as the storage driver is called.
+fn is_stored(store: &str, id: &str) -> bool {
+    store.ends_with("-containers") && is_container_id(id)
+}
+
 /// The kubelet names a termination log by eight random hexadecimal digits.
 fn is_log_hash(text: &str) -> bool {
     (1..=8).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit())
@@ -130,9 +135,7 @@ fn network_owner<'a>(point: &str, parts: &[&'a str]) -> Option<(&'static str, &'
     }
     match parts {
         [_, id, "containers", ..] if is_container_id(id) => Some(("docker", id)),
-        [_, "userdata", id, "overlay-containers", ..] if is_container_id(id) => {
-            Some(("podman", id))
-        }
+        [_, "userdata", id, store, ..] if is_stored(store, id) => Some(("podman", id)),
         [_, id, "sandboxes", ..] if is_container_id(id) => Some(("containerd-sandbox", id)),
         // nerdctl: …/containers/<namespace>/<id>/hostname and …/etchosts/<namespace>/<id>/hosts.
         [_, id, _namespace, "containers" | "etchosts", ..] if is_container_id(id) => {
@@ -213,6 +216,12 @@ mod tests {
                 "/containers/overlay-containers/<B>/userdata/hostname /etc/hostname",
                 "/containers/overlay-containers/<B>/userdata/resolv.conf /etc/resolv.conf",
                 "/containers/overlay-containers/<A>/userdata/.containerenv /run/.containerenv",
+            ],
+            "podman:<A>",
+        );
+        check(
+            &[
+                "/run/user/7/containers/vfs-containers/<A>/userdata/.containerenv /run/.containerenv",
             ],
             "podman:<A>",
         );

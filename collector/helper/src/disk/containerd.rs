@@ -55,6 +55,11 @@ impl ContainerdFiles {
         Self { places }
     }
 
+    /// Looks for bundles in one more place first.
+    pub(super) fn look_in(&mut self, state: String) {
+        self.places.insert(0, (state, String::new()));
+    }
+
     /// The container `id`, in `namespace` when that is known, or else in any.
     pub fn find(&self, host: &HostRoot, namespace: Option<&str>, id: &str) -> Option<Found> {
         if !is_oci_id(id) {
@@ -72,12 +77,23 @@ impl ContainerdFiles {
                     .filter(|name| *name != "moby")
                     .find_map(|name| {
                         let bundle = tasks.descend(&[name, id]).ok()?;
-                        let data = host.directory(root).ok();
+                        let root = data_root(&bundle).unwrap_or_else(|| root.clone());
+                        let data = host.directory(&root).ok();
                         Some(read(&bundle, data.as_ref(), name, id))
                     })
             })
         })
     }
+}
+
+/// containerd's data directory: a bundle's `work` points into it.
+fn data_root(bundle: &Directory) -> Option<String> {
+    let target = rustix::fs::readlinkat(&bundle.fd, "work", Vec::new()).ok()?;
+    let (root, _) = target
+        .to_str()
+        .ok()?
+        .split_once("/io.containerd.runtime.")?;
+    Some(root.to_owned())
 }
 
 fn read(bundle: &Directory, data: Option<&Directory>, namespace: &str, id: &str) -> Found {

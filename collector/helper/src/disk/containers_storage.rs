@@ -38,6 +38,11 @@ impl StorageFiles {
         Self { roots }
     }
 
+    /// Looks in one more root first.
+    pub(super) fn look_in(&mut self, root: String) {
+        self.roots.insert(0, root);
+    }
+
     /// The container `id`; that of `user` alone when there is one.
     pub fn find(&self, host: &HostRoot, id: &str, user: Option<u32>) -> Option<Found> {
         if !is_container_id(id) {

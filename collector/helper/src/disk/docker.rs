@@ -46,6 +46,11 @@ impl DockerFiles {
         Self { roots, states }
     }
 
+    /// Looks for bundles in one more place first.
+    pub(super) fn look_in(&mut self, state: String) {
+        self.states.insert(0, state);
+    }
+
     /// The container `id`, if any data root has it; that of `user` alone when there is one.
     pub fn find(&self, host: &HostRoot, id: &str, user: Option<u32>) -> Option<Found> {
         if !is_container_id(id) {

@@ -8,15 +8,7 @@ use crate::record::Container;
 
 /// The machine called `name`, unless machined says that it is a virtual one.
 pub(super) fn find(host: &HostRoot, name: &str) -> Option<Found> {
-    if !is_oci_id(name) {
-        return None;
-    }
-    let mut found = Found::new(Container {
-        runtime: "systemd-nspawn".to_owned(),
-        id: name.to_owned(),
-        name: Some(name.to_owned()),
-        ..Container::default()
-    });
+    let mut found = named(name)?;
     if let Some(state) = host.text("run/systemd/machines", name) {
         // src/machine/machine.c, machine_save: NAME=value lines, C-escaped.
         let value = |key: &str| {
@@ -35,6 +27,18 @@ pub(super) fn find(host: &HostRoot, name: &str) -> Option<Found> {
     machines.directory(name).ok()?;
     found.note(&["runtime", "id"], machines.path_of(name));
     Some(found)
+}
+
+/// A machine that nothing is known of but its name.
+pub(super) fn named(name: &str) -> Option<Found> {
+    is_oci_id(name).then(|| {
+        Found::new(Container {
+            runtime: "systemd-nspawn".to_owned(),
+            id: name.to_owned(),
+            name: Some(name.to_owned()),
+            ..Container::default()
+        })
+    })
 }
 
 #[cfg(test)]

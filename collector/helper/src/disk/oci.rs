@@ -30,11 +30,10 @@ fn runc(host: &HostRoot, id: &str) -> Option<Found> {
     let mut found = named("runc", id);
     found.container.hostname = text(&state, "/config/hostname");
     found.container.started_at = text(&state, "/created");
-    // One path for each controller on v1, a single one on v2, all below the mount point.
+    // One path for each controller on v1, a single one on v2, all below the mount points.
     let paths = state.get("cgroup_paths")?.as_object()?;
-    found.place = paths.iter().find_map(|(controller, path)| {
-        Some(Place::Exactly(below_mount(controller, path.as_str()?)?))
-    });
+    let below = |(controller, path): (&String, &Value)| below_mount(controller, path.as_str()?);
+    found.place = Some(Place::Exactly(paths.iter().filter_map(below).collect()));
     found.note(&["runtime", "id"], directory.path_of("state.json"));
     found.place.is_some().then_some(found)
 }
@@ -43,7 +42,8 @@ fn runc(host: &HostRoot, id: &str) -> Option<Found> {
 fn below_mount(controller: &str, path: &str) -> Option<String> {
     let path = path.strip_prefix("/sys/fs/cgroup")?;
     if controller.is_empty() {
-        return Some(path.to_owned());
+        // Beside v1 hierarchies the unified one has a directory of its own.
+        return Some(path.strip_prefix("/unified").unwrap_or(path).to_owned());
     }
     // Controllers are mounted alone or together (`cpu,cpuacct`), systemd's under its own name.
     let (_, below) = path.strip_prefix('/')?.split_once('/')?;
@@ -56,7 +56,7 @@ fn crun(host: &HostRoot, id: &str) -> Option<Found> {
     let mut found = named("crun", id);
     found.container.started_at = text(&status, "/created");
     found.place = text(&status, "/cgroup-path")
-        .map(|path| Place::Exactly(format!("/{}", path.trim_matches('/'))));
+        .map(|path| Place::Exactly(vec![format!("/{}", path.trim_matches('/'))]));
     found.note(&["runtime", "id"], directory.path_of("status"));
     found.place.is_some().then_some(found)
 }
@@ -100,8 +100,9 @@ mod tests {
         let host = HostRoot::at(temp.path()).unwrap();
         let place =
             |id| find(&host, id).map(|found| (found.container.runtime, found.place.unwrap()));
-        let expected =
-            |runtime: &str, path: &str| Some((runtime.to_owned(), Place::Exactly(path.to_owned())));
+        let expected = |runtime: &str, path: &str| {
+            Some((runtime.to_owned(), Place::Exactly(vec![path.to_owned()])))
+        };
         assert_eq!(place("web"), expected("runc", "/user.slice/web"));
         assert_eq!(place("two"), expected("runc", "/two"));
         assert_eq!(place("web2"), expected("crun", "/web2"));

@@ -41,8 +41,9 @@ impl Given {
             cgroup: fill(cgroup).into_bytes(),
             mountinfo: lines.concat().into_bytes(),
             uid: Some(rustix::process::getuid().as_raw()),
+            supervisor: None,
         };
-        let disk = Disk::new(HostRoot::at(self.0.path()).unwrap());
+        let disk = Disk::new(HostRoot::at(self.0.path()).unwrap(), None);
         identify(&texts, Some(&disk))
     }
 
@@ -323,7 +324,7 @@ fn texts_alone_claim() {
              1 2 3 /x/sandboxes/<B>/hostname /etc/hostname rw\n",
         )
         .into_bytes(),
-        uid: None,
+        ..Texts::default()
     };
     let web = identify(&texts, None).container.unwrap();
     assert_eq!(brief(&web), "containerd:<A> cgroup ()");

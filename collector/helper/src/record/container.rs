@@ -70,6 +70,8 @@ pub enum IdentitySource {
     /// Only the cgroup names it.
     #[default]
     Cgroup,
+    /// The runtime's process that watches over it, an ancestor of the crashed one, names it.
+    Supervisor,
     /// Only a mount of the process names it.
     Mountinfo,
     /// A mount of the process names it and files of a runtime confirm that it exists.
@@ -98,6 +100,7 @@ impl Container {
         match self.source {
             _ if self.user.is_some() => Confidence::ClaimedByUser,
             IdentitySource::CgroupAndDisk
+            | IdentitySource::Supervisor
             | IdentitySource::RuntimeApi
             | IdentitySource::EventCache => Confidence::Confirmed,
             IdentitySource::CgroupAndUserDisk => Confidence::ClaimedByUser,
@@ -125,6 +128,8 @@ pub struct Evidence {
 pub enum EvidenceKind {
     /// The process's cgroup.
     Cgroup,
+    /// An ancestor of the process, the runtime's own on the host.
+    Supervisor,
     /// A mount of the process.
     Mountinfo,
     /// A runtime's file on the host's disk.
@@ -144,6 +149,7 @@ impl EvidenceKind {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Cgroup => "cgroup",
+            Self::Supervisor => "supervisor",
             Self::Mountinfo => "mountinfo",
             Self::Disk => "disk",
             Self::UserDisk => "user-disk",

@@ -93,6 +93,7 @@ pub fn container(container: &Container) -> Vec<Fact> {
         IdentitySource::CgroupAndDisk => "cgroup, confirmed by the runtime's files on the host",
         IdentitySource::CgroupAndUserDisk => "cgroup, and files of the user who runs it",
         IdentitySource::Cgroup => "cgroup alone; no file of a runtime confirms it",
+        IdentitySource::Supervisor => "the runtime's process that watches over it",
         IdentitySource::Mountinfo => "its mounts alone; no file of a runtime confirms it",
         IdentitySource::MountinfoAndDisk => "its mounts, and the runtime's files",
         IdentitySource::RuntimeApi => "the runtime, asked after the crash",
