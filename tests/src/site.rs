@@ -81,6 +81,12 @@ impl Site {
         self.path().join("state")
     }
 
+    /// Where records go when the state directory takes none.
+    pub fn fallback(&self) -> PathBuf {
+        let state = text(&self.state()).replace('/', "-");
+        PathBuf::from(format!("/run/aground-fallback{state}"))
+    }
+
     /// The runtime directory.
     pub fn runtime(&self) -> PathBuf {
         self.path().join("run")
@@ -352,6 +358,7 @@ impl Drop for Site {
             let _ = daemon.kill();
             let _ = daemon.wait();
         }
+        let _ = fs::remove_dir_all(self.fallback());
         if std::thread::panicking() {
             eprintln!("--- log of the daemon ---\n{}", self.log_text());
         }

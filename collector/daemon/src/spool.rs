@@ -68,12 +68,29 @@ fn adopt_recordless(entry: &Path, ready: &Path) -> io::Result<()> {
     if !metadata.is_dir() || !is_settled(&metadata) || entry.join(layout::RECORD).exists() {
         return Ok(());
     }
-    let directory = open_dir(entry)?;
+    let directory = match open_dir(entry) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            return adopt_roots(entry, &ready.join(name));
+        }
+        directory => directory?,
+    };
     match rustix::fs::flock(&directory, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => fs::rename(entry, ready.join(name)),
         Err(rustix::io::Errno::WOULDBLOCK) => Ok(()),
         Err(errno) => Err(errno.into()),
     }
+}
+
+/// A helper that was killed the moment it had made its entry leaves an empty directory of root's,
+/// which we can only remove: all that is known of the crash is that there was one.
+fn adopt_roots(entry: &Path, target: &Path) -> io::Result<()> {
+    let name = entry.file_name().and_then(|name| name.to_str());
+    let id = name.and_then(|name| name.parse::<DumpId>().ok());
+    let id = id.ok_or(io::ErrorKind::InvalidData)?;
+    let record = bare_record(&id, entry, "the helper was killed before it wrote a record");
+    make_directory(target)?;
+    write_record(target, &record)?;
+    fs::remove_dir(entry)
 }
 
 fn is_settled(metadata: &fs::Metadata) -> bool {
@@ -124,6 +141,15 @@ pub(crate) fn read_record(entry: &Path, id: &DumpId) -> Result<Record, String> {
 /// Says in the record of an interrupted capture what became of its memory.
 /// Returns whether anything changed.
 pub(crate) fn complete_interrupted(record: &mut Record, entry: &Path) -> bool {
+    let core = fs::symlink_metadata(entry.join(layout::CORE));
+    let missing = core.is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+    if missing && record.capture.kept != Kept::None {
+        // The disk took neither the record without it nor, before, the core for good.
+        record.capture.kept = Kept::None;
+        (record.capture.bytes_kept, record.capture.bytes_stored) = (0, 0);
+        record.capture.reason = Some("the core gave way on a disk that failed".to_owned());
+        return true;
+    }
     if record.capture.state == CaptureState::Complete || record.capture.kept != Kept::None {
         return false;
     }
@@ -171,10 +197,14 @@ pub(crate) fn bare_record(id: &DumpId, entry: &Path, problem: &str) -> Record {
 /// Writes a record in place of the one in an entry, whole or not at all.
 pub(crate) fn write_record(entry: &Path, record: &Record) -> io::Result<()> {
     let beside = entry.join("record.json.new");
+    // Of a helper that was killed: perhaps still root's, which we may remove but not write to.
+    match fs::remove_file(&beside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
     let mut file = File::options()
         .write(true)
-        .create(true)
-        .truncate(true)
+        .create_new(true)
         .mode(0o600)
         .open(&beside)?;
     file.write_all(&serde_json::to_vec_pretty(record)?)?;

@@ -1,11 +1,14 @@
 //! Reads other people's files: never more than a limit, never through a link, never waiting
 //! on a FIFO (CVE-2021-25684 hung apport on one).
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FileType, Mode, OFlags};
+use rustix::io::Errno;
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::time::Instant;
 
 /// Flags for reading something whose owner may be hostile.
 const READ: OFlags = OFlags::RDONLY
@@ -107,6 +110,21 @@ pub fn read_at(file: &impl AsFd, offset: u64, length: usize) -> io::Result<Vec<u
     }
     bytes.truncate(filled);
     Ok(bytes)
+}
+
+/// Waits until there is something to read; `TimedOut` when that is not before `end`.
+pub(crate) fn wait_until(source: BorrowedFd<'_>, end: Instant) -> io::Result<()> {
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        let timeout = Timespec::try_from(left).map_err(io::Error::other)?;
+        let mut polled = [PollFd::new(&source, PollFlags::IN)];
+        match poll(&mut polled, Some(&timeout)) {
+            Ok(0) => return Err(io::ErrorKind::TimedOut.into()),
+            Ok(_) => return Ok(()),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
 }
 
 #[cfg(test)]

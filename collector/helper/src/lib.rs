@@ -40,4 +40,5 @@ mod surroundings;
 mod sys;
 pub mod text;
 pub mod units;
+mod watchdog;
 pub mod whoami;

@@ -7,7 +7,7 @@ use crate::access;
 use crate::bounded::first_line;
 use crate::capture::auxv;
 use crate::capture::elf::read_core_head;
-use crate::capture::memory::{self, DyingProcess};
+use crate::capture::memory::{self, CoreStream, DyingProcess};
 use crate::capture::modules::{self, OpenFile};
 use crate::capture::stream;
 use crate::context;
@@ -29,6 +29,7 @@ use crate::supervisor;
 use crate::surroundings;
 use crate::sys;
 use crate::text::escape_bytes;
+use crate::watchdog::Watchdog;
 use std::ffi::OsString;
 use std::io;
 use std::path::Path;
@@ -53,8 +54,8 @@ pub fn at_death(args: &[OsString], started: Instant) -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn collect(args: &[OsString], started: Instant) -> Result<(), SpoolError> {
-    let args = KernelArgs::parse(args);
+fn collect(words: &[OsString], started: Instant) -> Result<(), SpoolError> {
+    let args = KernelArgs::parse(words);
 
     // Hold on to the process, then read what /proc and the disk know about it.
     let inherited = args.pidfd.and_then(sys::inherited_pidfd);
@@ -65,6 +66,7 @@ fn collect(args: &[OsString], started: Instant) -> Result<(), SpoolError> {
         .map_err(|error| problems.push(chain(&error)))
         .ok();
     let mut record = new_record(&args, has_pidfd, problems);
+    let watchdog = watch(&args.state_dir, &record, words);
     let log = pinned
         .as_ref()
         .and_then(|pinned| identify(pinned, &mut record));
@@ -86,12 +88,16 @@ fn collect(args: &[OsString], started: Instant) -> Result<(), SpoolError> {
         mut entry,
         writable,
     } = first_record(&args.state_dir, &mut record)?;
+    let hold_max = choice.limits.hold_max;
+    if let Some(watchdog) = &watchdog {
+        watchdog.record_written(record.clone(), entry.witness(), hold_max);
+    }
 
     // Its memory, and descriptors of the files it had mapped.
-    let mut core = rustix::stdio::stdin();
-    stream::enlarge_pipe(core);
-    let mut head = read_core_head(&mut memory::PipeReader(&mut core));
-    let vector = auxv::of_core(&mut head, &mut memory::PipeReader(&mut core));
+    let mut core = CoreStream::new(started, hold_max);
+    stream::enlarge_pipe(rustix::stdio::stdin());
+    let mut head = read_core_head(&mut core);
+    let vector = auxv::of_core(&mut head, &mut core);
     settle_access(&mut record, vector.as_deref());
     entry.restrict_to(record.capture.access);
     let files = pinned
@@ -102,11 +108,9 @@ fn collect(args: &[OsString], started: Instant) -> Result<(), SpoolError> {
         let decision = policy::decide(&choice, &Ceiling::none(), head.size, entry.free_bytes());
         let mut process = DyingProcess {
             head: &head,
-            stream: &mut memory::PipeReader(&mut core),
+            stream: &mut core,
             pinned: pinned.as_ref(),
-            deadline: started
-                .checked_add(choice.limits.hold_max)
-                .unwrap_or(started),
+            deadline: started.checked_add(hold_max).unwrap_or(started),
             lean_max: choice.limits.lean_max,
         };
         memory::capture_memory(decision, &mut process, &entry, &mut record)
@@ -118,6 +122,9 @@ fn collect(args: &[OsString], started: Instant) -> Result<(), SpoolError> {
 
     // The container may restart now.
     surroundings::release();
+    if let Some(watchdog) = watchdog {
+        watchdog.call_off();
+    }
     record.capture.hold_us = u64::try_from(started.elapsed().as_micros()).ok();
     drop(pinned);
 
@@ -138,6 +145,16 @@ fn collect(args: &[OsString], started: Instant) -> Result<(), SpoolError> {
     record.capture.state = CaptureState::Complete;
     last_record(writable.then_some(&*args.state_dir), &entry, &mut record)?;
     entry.finish()
+}
+
+/// Should nothing go on, leaves a record of what the kernel's arguments say.
+fn watch(state_dir: &Path, record: &Record, words: &[OsString]) -> Option<Watchdog> {
+    let state_dir = state_dir.to_owned();
+    let leave = Box::new(move |record: &mut Record| {
+        // Nobody is left to be told.
+        let _ = first_record(&state_dir, record).and_then(|place| place.entry.finish());
+    });
+    Watchdog::start(record.clone(), words, leave)
 }
 
 fn settle_access(record: &mut Record, auxv: Option<&[u8]>) {

@@ -93,7 +93,14 @@ impl Owner {
                 self.take(&directory);
                 Ok(directory)
             }
-            Err(Errno::EXIST) => open_dir_at(&parent, name),
+            Err(Errno::EXIST) => {
+                let directory = open_dir_at(&parent, name)?;
+                // Left behind by a helper that was killed before it could give it away.
+                if is_our_own(&directory).is_ok() {
+                    self.take(&directory);
+                }
+                Ok(directory)
+            }
             Err(error) => Err(error.into()),
         }
     }
@@ -143,6 +150,22 @@ impl Spool {
     pub fn new_entry(self, id: &DumpId) -> Result<Entry, SpoolError> {
         rustix::fs::mkdirat(&self.incoming, id.as_str(), Mode::RWXU)
             .map_err(failed("making the entry"))?;
+        match self.open_new(id) {
+            Ok(directory) => Ok(Entry {
+                memory_owner: self.owner,
+                spool: self,
+                directory,
+                id: id.clone(),
+            }),
+            Err(error) => {
+                // The record may go elsewhere under the same name: this must not be taken for it.
+                let _ = rustix::fs::unlinkat(&self.incoming, id.as_str(), AtFlags::REMOVEDIR);
+                Err(error)
+            }
+        }
+    }
+
+    fn open_new(&self, id: &DumpId) -> Result<OwnedFd, SpoolError> {
         let directory =
             open_dir_at(&self.incoming, id.as_str()).map_err(failed("opening the entry"))?;
         is_our_own(&directory).map_err(failed("opening the entry"))?;
@@ -150,12 +173,7 @@ impl Spool {
         let lock = rustix::fs::flock(&directory, FlockOperation::NonBlockingLockExclusive);
         lock.map_err(failed("locking the entry"))?;
         self.owner.take(&directory);
-        Ok(Entry {
-            memory_owner: self.owner,
-            spool: self,
-            directory,
-            id: id.clone(),
-        })
+        Ok(directory)
     }
 }
 
@@ -225,6 +243,14 @@ impl Entry {
                 let _ = rustix::fs::unlinkat(&modules, name, AtFlags::empty());
             }
         }
+    }
+
+    /// Somebody else who can finish the entry when we cannot; `None` without descriptors.
+    pub(crate) fn witness(&self) -> Option<Witness> {
+        Some(Witness {
+            directory: self.directory.try_clone().ok()?,
+            owner: self.spool.owner,
+        })
     }
 
     /// Writes a small file beside the record.
@@ -308,6 +334,23 @@ impl Entry {
     fn remove(&self, name: &str) {
         // Mostly it was never there.
         let _ = rustix::fs::unlinkat(&self.directory, name, AtFlags::empty());
+    }
+}
+
+/// Writes the last record of an entry whose writer is stuck.
+#[derive(Debug)]
+pub(crate) struct Witness {
+    directory: OwnedFd,
+    owner: Owner,
+}
+
+impl Witness {
+    /// Replaces the record and gives the entry free: the daemon takes it as one of a dead helper.
+    pub(crate) fn leave(self, record: &Record) {
+        // The record that is there is true as well, it only says less.
+        let _ = replace_record(&self.directory, record, self.owner);
+        // The lock is that of the open directory, which a stuck thread keeps open.
+        let _ = rustix::fs::flock(&self.directory, FlockOperation::Unlock);
     }
 }
 

@@ -435,7 +435,13 @@ type Break = fn(&Path);
 #[test]
 fn an_unusable_state_directory_does_not_lose_the_record() {
     let (outside, victim) = (tempfile::tempdir().unwrap(), Victim::sleep());
-    let cases: [(&str, Break); 4] = [
+    let cases: [(&str, Break); 5] = [
+        ("a disk that is read-only", |state| {
+            fs::create_dir_all(state).unwrap();
+            let options = ["-t", "tmpfs", "-o", "ro", "none"];
+            let mounted = Command::new("mount").args(options).arg(state).status();
+            assert!(mounted.unwrap().success());
+        }),
         ("a file in its place", |state| fs::write(state, "").unwrap()),
         ("its parent missing", |_| ()),
         ("a link in place of the spool", |state| {
@@ -562,6 +568,36 @@ fn a_killed_helper_leaves_a_record_for_the_daemon() {
         kept.len()
     );
     zeekstd::Decoder::new(File::open(entry.join(CORE)).unwrap()).unwrap();
+}
+
+#[test]
+fn a_stream_that_stops_is_not_waited_for() {
+    let (state, victim) = (state(), Victim::sleep());
+    fs::write(state.path().join("capture.json"), r#"{"hold_max":"1s"}"#).unwrap();
+    for sent in [0, 100, 3_000_000] {
+        let mut child = helper()
+            .args(victim.args(state.path(), ""))
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut pipe = child.stdin.take().unwrap();
+        pipe.write_all(&core(9_000_000)[..sent]).unwrap();
+        // The pipe stays open, and nothing more comes.
+        assert!(child.wait().unwrap().success());
+        drop(pipe);
+        let (record, entry) = the_dump(state.path());
+        let capture = record.capture;
+        let said = format!("{:?} {:?}", capture.reason, record.problems);
+        assert!(said.contains("may be held for 1 seconds"), "{said}");
+        assert_eq!(capture.bytes_seen, sent as u64);
+        if sent > 100 {
+            assert_eq!((capture.kept, capture.truncated), (Kept::Partial, true));
+            assert!(unpacked(&entry) == core(9_000_000)[..sent]);
+        } else {
+            assert_ne!(capture.kept, Kept::Full);
+        }
+        fs::remove_dir_all(entry).unwrap();
+    }
 }
 
 #[test]

@@ -4,20 +4,52 @@ use super::elf::CoreHead;
 use super::lean;
 use super::live::ProcessMemory;
 use super::stream::{self, CoreOutcome};
+use crate::bounded::wait_until;
 use crate::policy::Decision;
 use crate::process::Pinned;
 use crate::record::{Capture, Kept, Record};
 use crate::spool::Entry;
 use std::fs::File;
 use std::io::{self, Read};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-/// Reads from standard input without a buffer of its own.
-pub(crate) struct PipeReader<'a>(pub(crate) &'a mut rustix::fd::BorrowedFd<'static>);
+/// Reads the core from standard input, without a buffer of its own, until the process may not be
+/// held any longer: a kernel that waits for a file system of the container's sends nothing.
+pub(crate) struct CoreStream {
+    end: Option<Instant>,
+    allowed: Duration,
+}
 
-impl Read for PipeReader<'_> {
+impl CoreStream {
+    /// A stream that ends when `hold_max` is over, counted from `started`.
+    pub(crate) fn new(started: Instant, hold_max: Duration) -> Self {
+        Self {
+            end: started.checked_add(hold_max),
+            allowed: hold_max,
+        }
+    }
+}
+
+impl Read for CoreStream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        Ok(rustix::io::read(*self.0, buffer)?)
+        let stdin = rustix::stdio::stdin();
+        if let Some(end) = self.end {
+            wait_until(stdin, end).map_err(|error| self.explained(error))?;
+        }
+        Ok(rustix::io::read(stdin, buffer)?)
+    }
+}
+
+impl CoreStream {
+    fn explained(&self, error: io::Error) -> io::Error {
+        if error.kind() != io::ErrorKind::TimedOut {
+            return error;
+        }
+        let seconds = self.allowed.as_secs_f32();
+        io::Error::new(
+            error.kind(),
+            format!("the process may be held for {seconds} seconds, and they are over"),
+        )
     }
 }
 

@@ -6,9 +6,8 @@
 //! a child opens and reads, we ask it over a socket, and when no answer comes in time we leave it
 //! behind with nothing but the descriptors of those files.
 
-use crate::bounded::ReadAt;
+use crate::bounded::{ReadAt, wait_until};
 use crate::sys;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
@@ -16,7 +15,7 @@ use rustix::process::{Pid, Signal, WaitOptions};
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 /// How long one answer may take.
@@ -187,7 +186,7 @@ impl Child {
         let mut bytes = vec![0; length];
         let mut filled = 0usize;
         while let Some(room) = bytes.get_mut(filled..).filter(|room| !room.is_empty()) {
-            wait_for(self.socket.as_fd(), end)?;
+            wait_until(self.socket.as_fd(), end)?;
             match self.socket.read(room) {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Ok(read) => filled = filled.saturating_add(read),
@@ -204,21 +203,6 @@ impl Drop for Child {
         let _ = rustix::process::kill_process(self.pid, Signal::KILL);
         // It has ended by now, or nobody knows when it will: init is there to notice.
         let _ = rustix::process::waitpid(Some(self.pid), WaitOptions::NOHANG);
-    }
-}
-
-/// Waits until there is something to read; an error when that is not before `end`.
-fn wait_for(socket: BorrowedFd<'_>, end: Instant) -> io::Result<()> {
-    loop {
-        let left = end.saturating_duration_since(Instant::now());
-        let timeout = Timespec::try_from(left).map_err(io::Error::other)?;
-        let mut polled = [PollFd::new(&socket, PollFlags::IN)];
-        match poll(&mut polled, Some(&timeout)) {
-            Ok(0) => return Err(io::ErrorKind::TimedOut.into()),
-            Ok(_) => return Ok(()),
-            Err(Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
     }
 }
 
