@@ -182,3 +182,82 @@ fn nonsense_in_the_spool_stops_nothing() {
         "{rejected:#}"
     );
 }
+
+/// Runs `aground-collect thin` as the daemon does.
+fn thin(site: &Site, arguments: &[&str], core: &std::path::Path) -> (Option<i32>, String, Vec<u8>) {
+    let lean = tempfile::NamedTempFile::new().unwrap();
+    let output = Command::new(site.program("aground-collect"))
+        .arg("thin")
+        .args(arguments)
+        .env_clear()
+        .stdin(std::fs::File::open(core).unwrap())
+        .stdout(lean.reopen().unwrap())
+        .stderr(Stdio::piped())
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    (output.status.code(), stderr, std::fs::read(lean).unwrap())
+}
+
+#[test]
+fn damaged_cores_are_made_lean_or_refused_in_one_line() {
+    const LIMITS: [&str; 3] = ["1000000", "536870912", "10"];
+    let site = Site::new();
+    let whole = Core::default().bytes();
+    record(&site, &vanished_pid(), &whole);
+    let mut noise = 1_u64;
+    let mut below = |limit: usize| {
+        noise = noise
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(noise >> 33).unwrap() % limit
+    };
+    for _ in 0..60 {
+        // Headers and notes are what is believed.
+        let mut damaged = whole.clone();
+        for _ in 0..=below(3) {
+            let at = below(1024.min(whole.len()));
+            damaged[at] = u8::try_from(below(256)).unwrap();
+        }
+        record(&site, &vanished_pid(), &damaged);
+    }
+    let (mut made, mut refused) = (0, 0);
+    for entry in std::fs::read_dir(site.state().join("spool/ready")).unwrap() {
+        let core = entry.unwrap().path().join("core.zst");
+        if !core.exists() {
+            continue;
+        }
+        let (code, stderr, lean) = thin(&site, &LIMITS, &core);
+        assert!(
+            !stderr.contains("panicked") && stderr.lines().count() == 1,
+            "{stderr}"
+        );
+        match code {
+            Some(0) => {
+                assert!(
+                    stderr.starts_with("{\"core_bytes\":") && !lean.is_empty(),
+                    "{stderr}"
+                );
+                made += 1;
+            }
+            Some(1) => refused += 1,
+            other => panic!("{other:?}: {stderr}"),
+        }
+    }
+    assert!(made > 5 && refused > 5, "{made} made, {refused} refused");
+
+    let garbage = site.path().join("garbage");
+    for bytes in [&b""[..], b"not zstd", &[0xff; 5000]] {
+        std::fs::write(&garbage, bytes).unwrap();
+        let (code, stderr, lean) = thin(&site, &LIMITS, &garbage);
+        assert_eq!(
+            (code, stderr.lines().count(), lean.len()),
+            (Some(1), 1, 0),
+            "{stderr}"
+        );
+    }
+    for arguments in [&[][..], &["1"], &["1", "2", "x"], &["1", "2", "3", "4"]] {
+        let (code, stderr, _) = thin(&site, arguments, &garbage);
+        assert!(code == Some(1) && stderr.starts_with("usage: "), "{stderr}");
+    }
+}

@@ -22,4 +22,5 @@ mod kernel {
     mod outage;
     mod pages;
     mod programs;
+    mod thin;
 }

@@ -24,6 +24,9 @@ pub struct Config {
     pub listen: std::net::SocketAddr,
     /// Analyzer program; `None`: `aground-analyzer` beside the running program.
     pub analyzer: Option<PathBuf>,
+    /// The helper's program, which also makes stored cores lean; `None`: `aground-collect` beside
+    /// the running program.
+    pub collect: Option<PathBuf>,
     /// Seconds one analysis may take.
     pub analysis_seconds: u64,
     /// Bytes of address space one analysis may take.
@@ -43,6 +46,7 @@ impl Default for Config {
             runtime_dir: aground_helper::layout::RUNTIME_DIR.into(),
             listen: ([127, 0, 0, 1], 7400).into(),
             analyzer: None,
+            collect: None,
             analysis_seconds: 120,
             analysis_memory: 4 << 30,
             workers: 1,
@@ -188,6 +192,9 @@ impl Config {
         set(&mut capture.hold_max, "AGROUND_CAPTURE_HOLD_MAX", &variable)?;
         if let Some(analyzer) = variable("AGROUND_ANALYZER") {
             self.analyzer = Some(analyzer.into());
+        }
+        if let Some(collect) = variable("AGROUND_COLLECT") {
+            self.collect = Some(collect.into());
         }
         Ok(())
     }

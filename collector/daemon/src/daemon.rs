@@ -6,6 +6,7 @@ use crate::{intake, queue, retention};
 use aground_helper::id::DumpId;
 use aground_store::{Store, StoreError};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, broadcast, watch};
@@ -33,6 +34,8 @@ pub(crate) struct Inner {
     pub(crate) room: Notify,
     /// Held while something is given up.
     pub(crate) retaining: tokio::sync::Mutex<()>,
+    /// Cores that could not be made lean since the start.
+    pub(crate) unthinnable: Mutex<BTreeSet<DumpId>>,
     /// Becomes true when all must end.
     pub(crate) stop: watch::Sender<bool>,
     events: broadcast::Sender<Event>,
@@ -117,6 +120,7 @@ impl Daemon {
             work: Notify::new(),
             retain: Notify::new(),
             room: Notify::new(),
+            unthinnable: Mutex::default(),
             retaining: tokio::sync::Mutex::new(()),
             stop: watch::Sender::new(false),
             events,

@@ -13,6 +13,7 @@ mod queue;
 mod retention;
 mod spool;
 mod status;
+mod thin;
 mod worker;
 
 pub use config::retention::{Retention, Share};

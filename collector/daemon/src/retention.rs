@@ -3,12 +3,14 @@
 
 use crate::daemon::{Daemon, Event, Inner, blocking, chain};
 use crate::status::now_ms;
+use crate::thin::{ThinError, thin};
+use aground_helper::id::DumpId;
 use aground_helper::reserve;
 use aground_store::retention::{Action, Limits, Plan, Scope, Step};
 use aground_store::{Query, StoreError};
 use serde::{Deserialize, Serialize};
-use std::collections::VecDeque;
-use std::sync::Arc;
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::MissedTickBehavior;
 
@@ -134,8 +136,9 @@ async fn keep_within(daemon: &Arc<Inner>, prune: &Prune) -> Result<Plan, StoreEr
             done.held = plan.held;
         }
         done.unmet.clone_from(&plan.unmet);
+        let failures = daemon.unthinnable().len();
         let steps = carry_out(daemon, &plan).await;
-        let progress = !steps.is_empty();
+        let progress = !steps.is_empty() || daemon.unthinnable().len() > failures;
         done.steps.extend(steps);
         // What was asked for in full is done in one round.
         if !progress || matches!(prune.what, What::All(_)) {
@@ -173,7 +176,8 @@ async fn planned(daemon: &Arc<Inner>, prune: &Prune) -> Result<Plan, StoreError>
         inner.live().retention.limits = configured.clone();
         let scope = Scope {
             query: prune.query,
-            ..Scope::default()
+            thin: true,
+            unthinnable: inner.unthinnable().clone(),
         };
         match prune.what {
             What::Configured => inner.store.plan_retention(&configured, &scope),
@@ -191,6 +195,19 @@ async fn carry_out(daemon: &Arc<Inner>, plan: &Plan) -> Vec<Step> {
     for step in &plan.steps {
         if *daemon.stop.borrow() {
             break;
+        }
+        let mut step = step.clone();
+        if step.action == Action::Thin {
+            match thin(daemon, &step.id, &step.reason).await {
+                Ok(freed) => step.frees = freed,
+                Err(ThinError::Stopped) => break,
+                Err(error) => {
+                    // The next plan drops it instead.
+                    tracing::warn!(dump = %step.id, error = chain(&error), "could not make a core lean");
+                    daemon.unthinnable().insert(step.id);
+                    continue;
+                }
+            }
         }
         let (inner, planned) = (Arc::clone(daemon), step.clone());
         let result = blocking("give something up", move || inner.give_up(&planned)).await;
@@ -218,14 +235,12 @@ impl Inner {
                 self.store.remove_dump(id)?;
                 self.tell(Event::Removed { id: id.to_string() });
             }
-            Action::DropMemory | Action::Thin => {
+            Action::DropMemory => {
                 self.store.drop_memory(id, reason)?;
-                self.tell(Event::Memory {
-                    id: id.to_string(),
-                    kept: "none".to_owned(),
-                    reason: reason.clone(),
-                });
+                self.tell_of_memory(step, "none");
             }
+            // Done already.
+            Action::Thin => self.tell_of_memory(step, "lean"),
         }
         tracing::info!(dump = %id, ?action, reason, frees = step.frees, "gave something up");
         let mut live = self.live();
@@ -236,6 +251,21 @@ impl Inner {
             step: step.clone(),
         });
         Ok(())
+    }
+
+    fn tell_of_memory(&self, step: &Step, kept: &str) {
+        self.tell(Event::Memory {
+            id: step.id.to_string(),
+            kept: kept.to_owned(),
+            reason: step.reason.clone(),
+        });
+    }
+
+    /// Cores that could not be made lean since the start.
+    fn unthinnable(&self) -> MutexGuard<'_, BTreeSet<DumpId>> {
+        self.unthinnable
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Removes modules nobody needs, and makes the reserve whole again when there is room.

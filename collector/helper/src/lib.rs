@@ -39,6 +39,7 @@ pub mod supervisor;
 mod surroundings;
 mod sys;
 pub mod text;
+pub mod thin;
 pub mod units;
 mod watchdog;
 pub mod whoami;

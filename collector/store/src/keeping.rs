@@ -117,6 +117,15 @@ impl Store {
         files::remove_file(&self.inner.files.dump(id).join(NEW_CORE))
     }
 
+    /// Whether the file made by [`Self::new_core`] takes less room than the core there is.
+    pub fn new_core_is_smaller(&self, id: &DumpId) -> Result<bool, StoreError> {
+        if !self.contains(id)? {
+            return Err(StoreError::NotFound("dump"));
+        }
+        let dump = self.inner.files.dump(id);
+        Ok(length(&dump.join(NEW_CORE)) < length(&dump.join(CORE)))
+    }
+
     /// Puts the core written to [`Self::new_core`] in the place of the whole one: a lean core of
     /// `core_bytes` before compression. Returns the bytes on disk that this freed.
     pub fn replace_core(

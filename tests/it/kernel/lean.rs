@@ -69,7 +69,7 @@ fn both_cores(site: &Site, program: &mut Command) -> Both {
     Both { full, lean, record }
 }
 
-fn gdb(program: &Path, core: &Path) -> String {
+pub(super) fn gdb(program: &Path, core: &Path) -> String {
     let mut gdb = Command::new("gdb");
     gdb.args(["-nx", "-batch", "-iex", "set auto-load off"]);
     gdb.args(["-iex", "set debuginfod enabled off", "-ex", "set width 0"]);
@@ -78,7 +78,7 @@ fn gdb(program: &Path, core: &Path) -> String {
     finish(&mut gdb).ok()
 }
 
-fn report(site: &Site, core: &Path) -> Value {
+pub(super) fn report(site: &Site, core: &Path) -> Value {
     let analyzed = site
         .aground(&["analyze", text(core), "--format", "json"])
         .ok();
@@ -88,9 +88,8 @@ fn report(site: &Site, core: &Path) -> Value {
     report
 }
 
-#[test]
-fn gdb_shows_two_hundred_threads_alike() {
-    let site = Site::new();
+/// A program of many threads and a large heap, that dies of a null pointer.
+pub(super) fn many_threads(site: &Site) -> PathBuf {
     let program = site.path().join("many-threads");
     let source = root().join("tests/programs/many-threads/many-threads.c");
     let mut gcc = Command::new("gcc");
@@ -98,6 +97,13 @@ fn gdb_shows_two_hundred_threads_alike() {
         .arg(&program)
         .arg(source);
     finish(&mut gcc).ok();
+    program
+}
+
+#[test]
+fn gdb_shows_two_hundred_threads_alike() {
+    let site = Site::new();
+    let program = many_threads(&site);
     let both = both_cores(&site, Command::new(&program).args(["200", "256"]));
     let capture = &both.record["capture"];
     assert_eq!(capture["reason"], Value::Null, "{capture:#}");

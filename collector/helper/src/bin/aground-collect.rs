@@ -1,5 +1,7 @@
-//! What the kernel runs when a process dies: see `aground_helper::run`.
+//! What the kernel runs when a process dies (see `aground_helper::run`), and what the daemon runs
+//! to make stored cores lean (see `aground_helper::thin`).
 
+use aground_helper::thin;
 use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
@@ -13,6 +15,10 @@ fn main() -> ExitCode {
         // Nobody is left to tell if this fails.
         let _ = writeln!(std::io::stderr(), "{usage}");
         return ExitCode::from(2);
+    }
+    // The kernel's first argument is an absolute path.
+    if let Some((_, rest)) = args.split_first().filter(|(verb, _)| *verb == thin::VERB) {
+        return thin::run(rest);
     }
     aground_helper::run::at_death(&args, started)
 }

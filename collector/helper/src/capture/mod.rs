@@ -9,4 +9,5 @@ pub mod modules;
 pub(crate) mod notes;
 pub(crate) mod reader;
 pub mod seekable;
+pub mod stored;
 pub mod stream;

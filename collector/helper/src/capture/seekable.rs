@@ -16,8 +16,8 @@ use zstd::zstd_safe::{
 pub const FRAME: usize = 2 << 20;
 /// Compression level: what keeps up with the kernel's pipe.
 const LEVEL: i32 = 1;
-const SKIPPABLE_MAGIC: u32 = 0x184D_2A5E;
-const SEEKABLE_MAGIC: u32 = 0x8F92_EAB1;
+pub(super) const SKIPPABLE_MAGIC: u32 = 0x184D_2A5E;
+pub(super) const SEEKABLE_MAGIC: u32 = 0x8F92_EAB1;
 
 /// Compresses single frames. One per thread.
 pub struct FrameCompressor(Compressor<'static>);
