@@ -13,6 +13,7 @@
 //!     state.json                    what became of it since: pinned, memory given up (daemon)
 //!   modules/<2 digits>/<sha256>     every mapped ELF file once, named by its content (daemon)
 //!   aground.db                      metadata (daemon)
+//!   governor.table                  crash loops and what they may still keep (helper)
 //!   capture.json                    what to keep of which crash: settings::Settings (daemon)
 //!   reserve                         disk space for records on a full disk (reserve.rs)
 //!   previous.json                   kernel settings as `aground install` found them
@@ -71,6 +72,8 @@ pub const RESERVE: &str = "reserve";
 pub const DATABASE: &str = "aground.db";
 /// What to keep of which crash, written by the daemon and read by the helper.
 pub const CAPTURE: &str = "capture.json";
+/// Crash loops and what they may still keep: [`crate::governor`].
+pub const GOVERNOR: &str = "governor.table";
 /// Where `aground install` keeps the kernel settings it replaced.
 pub const PREVIOUS: &str = "previous.json";
 

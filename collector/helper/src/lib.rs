@@ -21,6 +21,7 @@ pub mod container;
 mod context;
 pub mod disk;
 pub mod glob;
+pub mod governor;
 pub mod id;
 pub mod identity;
 pub mod install;

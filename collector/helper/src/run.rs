@@ -14,14 +14,17 @@ use crate::context;
 use crate::disk::Disk;
 use crate::disk::docker::Log;
 use crate::disk::host::HostRoot;
+use crate::governor;
 use crate::id::DumpId;
 use crate::identity::{self, Texts};
 use crate::kernel_args::KernelArgs;
 use crate::layout::{LOG, fallback_dir};
 use crate::log_tail;
-use crate::policy::{self, Ceiling};
+use crate::policy::{self, Ceiling, Choice};
 use crate::process::{self, Pinned};
-use crate::record::{Capture, CaptureState, Context, Host, Kept, Process, RECORD_SCHEMA, Record};
+use crate::record::{
+    Capture, CaptureState, Context, Host, Kept, Policy, Process, RECORD_SCHEMA, Record,
+};
 use crate::reserve;
 use crate::settings::Settings;
 use crate::spool::{self, Entry, Spool, SpoolError};
@@ -105,7 +108,8 @@ fn collect(words: &[OsString], started: Instant) -> Result<(), SpoolError> {
         .map(|pinned| open_files(pinned, &mut record))
         .unwrap_or_default();
     let core_file = if writable {
-        let decision = policy::decide(&choice, &Ceiling::none(), head.size, entry.free_bytes());
+        let ceiling = governed(&args.state_dir, &settings, &choice, &mut record);
+        let decision = policy::decide(&choice, &ceiling, head.size, entry.free_bytes());
         let mut process = DyingProcess {
             head: &head,
             stream: &mut core,
@@ -155,6 +159,26 @@ fn watch(state_dir: &Path, record: &Record, words: &[OsString]) -> Option<Watchd
         let _ = first_record(&state_dir, record).and_then(|place| place.entry.finish());
     });
     Watchdog::start(record.clone(), words, leave)
+}
+
+/// What the governor leaves of what was asked for.
+fn governed(
+    state_dir: &Path,
+    settings: &Settings,
+    choice: &Choice,
+    record: &mut Record,
+) -> Ceiling {
+    let asked = choice.policy;
+    let consulted = governor::consult(state_dir, record, asked, &settings.governor, now_ms());
+    consulted.unwrap_or_else(|error| {
+        record
+            .problems
+            .push(format!("the governor could not be asked: {error}"));
+        Ceiling {
+            policy: Policy::Lean,
+            reason: "without the governor's word no core is kept whole".to_owned(),
+        }
+    })
 }
 
 fn settle_access(record: &mut Record, auxv: Option<&[u8]>) {

@@ -5,6 +5,7 @@
 //! helper do more than keep more or less, within [`Settings::bounded`].
 
 use crate::bounded::{open_dir, read_regular_at};
+use crate::governor::GovernorSettings;
 use crate::layout::CAPTURE;
 use crate::policy::Limits;
 use crate::record::Policy;
@@ -37,6 +38,8 @@ pub struct Settings {
     pub hold_max: Span,
     /// What is kept out of the record.
     pub redact: Redaction,
+    /// How a crash loop is kept from filling the disk.
+    pub governor: GovernorSettings,
     /// Rules, of which the first that matches counts.
     #[serde(rename = "rule", skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<Rule>,
@@ -51,6 +54,7 @@ impl Default for Settings {
             lean_max: Bytes(limits.lean_max),
             hold_max: Span(limits.hold_max),
             redact: Redaction::default(),
+            governor: GovernorSettings::default(),
             rules: Vec::new(),
         }
     }
