@@ -21,6 +21,7 @@ mod kernel {
     mod lean;
     mod outage;
     mod pages;
+    mod policy;
     mod programs;
     mod thin;
 }

@@ -13,7 +13,7 @@ pub mod ui;
 use aground_daemon::Daemon;
 use axum::Router;
 use axum::middleware::from_fn;
-use axum::routing::{get, post, put};
+use axum::routing::{delete, get, post, put};
 use tokio_util::sync::CancellationToken;
 
 /// What every handler may reach.
@@ -37,7 +37,7 @@ impl App {
 
 /// All routes, behind the guards that hold for every one of them.
 pub fn router(app: App) -> Router {
-    use api::{cores, dumps, events, groups, health, modules, prune, status};
+    use api::{cores, dumps, events, governor, groups, health, modules, prune, status};
     Router::new()
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
@@ -62,6 +62,11 @@ pub fn router(app: App) -> Router {
             get(modules::download),
         )
         .route("/api/v1/prune", post(prune::prune))
+        .route(
+            "/api/v1/governor",
+            get(governor::list).delete(governor::reset_all),
+        )
+        .route("/api/v1/governor/{key}", delete(governor::reset_one))
         .route("/api/v1/groups", get(groups::list))
         .route("/api/v1/groups/{ref}", get(groups::show))
         .route("/api/v1/groups/{ref}/dumps", get(groups::dumps))

@@ -8,6 +8,7 @@
 
 mod config;
 mod daemon;
+mod governor;
 mod intake;
 mod queue;
 mod retention;
@@ -19,5 +20,6 @@ mod worker;
 pub use config::retention::{Retention, Share};
 pub use config::{Config, ConfigError};
 pub use daemon::{Daemon, DaemonError, Event};
+pub use governor::Governed;
 pub use retention::{GivenUp, Prune, RetentionStatus, What};
 pub use status::DaemonStatus;

@@ -5,6 +5,7 @@
 pub mod cores;
 pub mod dumps;
 pub mod events;
+pub mod governor;
 pub mod groups;
 pub mod health;
 pub mod modules;

@@ -5,6 +5,7 @@ pub mod bt;
 pub mod complete;
 pub mod cp;
 pub mod docker;
+pub mod governor;
 pub mod groups;
 pub mod human;
 pub mod inspect;
@@ -117,6 +118,9 @@ pub enum DumpVerb {
     /// Give up dumps or their memory: what the limits demand, or all that matches
     #[command(help_template = HELP)]
     Prune(prune::Arguments),
+    /// Show crash loops that keep less memory, and let them keep it again
+    #[command(help_template = HELP, args_conflicts_with_subcommands = true)]
+    Governor(governor::Arguments),
     /// Show the state of the daemon and its store
     #[command(help_template = HELP)]
     Status(status::Arguments),
@@ -188,6 +192,7 @@ pub fn run_dump_verb(
         DumpVerb::Pin(arguments) => pin::run(&arguments, true, session).await,
         DumpVerb::Unpin(arguments) => pin::run(&arguments, false, session).await,
         DumpVerb::Prune(arguments) => prune::run(arguments, session).await,
+        DumpVerb::Governor(arguments) => governor::run(arguments, session).await,
         DumpVerb::Status(arguments) => status::run(&arguments, session).await,
     })
 }

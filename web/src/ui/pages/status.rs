@@ -6,11 +6,15 @@ use crate::App;
 use crate::ui::view::bytes;
 use crate::ui::view::text::{self, Brief};
 use crate::ui::view::time::{self, Moment};
-use aground_daemon::DaemonStatus;
+use aground_daemon::{DaemonStatus, Governed};
+use aground_helper::record::Policy;
 use aground_store::retention::Action;
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
+
+/// The most crash loops shown; `aground governor` shows all.
+const MOST_LOOPS: usize = 50;
 
 /// A fact, and whether it needs somebody.
 #[derive(Clone, Debug)]
@@ -50,7 +54,47 @@ pub struct StatusPage {
     unmet: Option<Brief>,
     waits: Option<Brief>,
     given_up: Vec<GivenUp>,
+    loops: Vec<Loop>,
     healthy: bool,
+}
+
+/// A crash loop that keeps less memory.
+#[derive(Clone, Debug)]
+struct Loop {
+    what: Brief,
+    keeps: &'static str,
+    last_hour: String,
+    crashes: String,
+    ago: String,
+    whole_again: String,
+}
+
+impl Loop {
+    /// `None` for what is not limited.
+    fn new(governed: &Governed, now_ms: i64) -> Option<Self> {
+        let keeps = match governed.state {
+            Policy::Full => return None,
+            Policy::Lean | Policy::Trace => "lean cores",
+            Policy::Record => "records only",
+        };
+        let names = [&governed.workload, &governed.image, &governed.executable];
+        let named: Vec<&str> = names
+            .into_iter()
+            .map(String::as_str)
+            .filter(|name| !name.is_empty())
+            .collect();
+        let whole = governed
+            .next_full_ms
+            .map(|at| format!("in {}", time::span(at.saturating_sub(now_ms))));
+        Some(Self {
+            what: Brief::new(&named.join(" · "), 200),
+            keeps,
+            last_hour: text::grouped(governed.last_hour),
+            crashes: text::grouped(governed.crashes),
+            ago: Moment::new(governed.last_ms, now_ms).ago,
+            whole_again: whole.unwrap_or_default(),
+        })
+    }
 }
 
 /// Something that was given up to keep within the limits.
@@ -84,7 +128,7 @@ impl GivenUp {
 
 impl StatusPage {
     /// The page, seen from `now_ms`.
-    pub fn new(status: &DaemonStatus, now_ms: i64) -> Self {
+    pub fn new(status: &DaemonStatus, governed: &[Governed], now_ms: i64) -> Self {
         let brief = |(name, why): &(String, String)| (Brief::new(name, 80), Brief::new(why, 400));
         Self {
             shell: Shell::new("status"),
@@ -108,6 +152,11 @@ impl StatusPage {
                 .given_up
                 .iter()
                 .map(|given_up| GivenUp::new(given_up, now_ms))
+                .collect(),
+            loops: governed
+                .iter()
+                .filter_map(|one| Loop::new(one, now_ms))
+                .take(MOST_LOOPS)
                 .collect(),
             healthy: status.installed
                 && status.retention.unmet.is_none()
@@ -210,8 +259,10 @@ fn storage(status: &DaemonStatus) -> Vec<Fact> {
 /// `GET /status`.
 pub async fn page(State(app): State<App>) -> Result<Response, Trouble> {
     let daemon = app.daemon.clone();
-    let status = tokio::task::spawn_blocking(move || daemon.status())
+    let read = move || (daemon.status(), daemon.governed());
+    let (status, governed) = tokio::task::spawn_blocking(read)
         .await
         .map_err(|error| Trouble::internal(&error))?;
-    Ok(html(&StatusPage::new(&status, time::now_ms())))
+    let governed = governed.map_err(|error| Trouble::internal(&error))?;
+    Ok(html(&StatusPage::new(&status, &governed, time::now_ms())))
 }
