@@ -6,6 +6,9 @@ use aground_testkit::run::run;
 use aground_testkit::site::Site;
 use serde_json::Value;
 
+/// Crashes of the container that loops.
+const CRASHES: usize = 16;
+
 fn capture(dump: &Value) -> &Value {
     &dump["record"]["capture"]
 }
@@ -68,7 +71,6 @@ fn a_crash_loop_keeps_less_and_takes_nothing_from_others() {
     let site = Site::started();
     let container = Container::new("shop-api");
     let bystander = Container::new("payments");
-    const CRASHES: usize = 16;
     {
         let _claim = site.collect();
         container.run(&looping.reference, &[]);
