@@ -74,6 +74,8 @@ async fn dropped_memory_is_owned_up_to_everywhere() {
     let page = String::from_utf8_lossy(&page.body);
     assert!(page.contains("Memory was dropped because of a &lt;test&gt;."));
     assert!(page.contains("The core was dropped.") && !page.contains(">Analyze again<"));
+    let list = site.get("/dumps").await;
+    assert!(String::from_utf8_lossy(&list.body).contains("<small>dropped</small>"));
     let listed = ok(&site.aground(&["ls"]).await);
     assert!(listed.contains("analyzed, memory dropped"), "{listed}");
     let backtrace = ok(&site.aground(&["bt", "11"]).await);

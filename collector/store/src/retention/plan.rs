@@ -310,10 +310,10 @@ impl<'h> Draft<'h> {
     }
 }
 
-/// What a lean core takes of a whole one's bytes on disk. How much it really is shows when it is
-/// made; the next plan then knows.
+/// What a lean core takes of a whole one's bytes on disk, at the least. How much it really is shows
+/// when it is made, and the next plan knows; to expect more would drop memory that may stay.
 fn lean_estimate(memory: u64) -> u64 {
-    (memory / 8).clamp(SMALL / 4, 16 << 20).min(memory)
+    (memory / 64).clamp(SMALL / 16, SMALL)
 }
 
 fn worth(held: &Held, per_group: u64) -> Vec<Worth> {

@@ -39,6 +39,10 @@ pub struct Row {
     pub host: Brief,
     /// Whether the core arrived cut.
     pub truncated: bool,
+    /// What became of the memory: `dropped` or `made lean`.
+    pub given_up: Option<&'static str>,
+    /// Whether it stays whatever the limits.
+    pub pinned: bool,
 }
 
 /// Where a dump stands, in words and as a class of the style sheet.
@@ -90,6 +94,11 @@ impl Row {
             status: Standing::new(dump.status),
             host: Brief::new(&dump.host, 60),
             truncated: dump.truncated,
+            given_up: dump.dropped.as_ref().map(|_| match dump.kept.as_str() {
+                "none" => "dropped",
+                _ => "made lean",
+            }),
+            pinned: dump.pinned,
         }
     }
 }

@@ -108,13 +108,13 @@ fn whole_cores_become_lean_before_memory_is_dropped() {
     );
     check(
         &held(three()),
-        &quota(30),
+        &quota(3),
         &["thin 1", "thin 3", "drop 2"],
         false,
     );
     check(
         &held(three()),
-        &quota(13),
+        &quota(2),
         &["thin 3", "drop 2", "drop 1"],
         false,
     );
