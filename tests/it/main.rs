@@ -16,6 +16,7 @@ mod kernel {
     mod claim;
     mod context;
     mod docker_cli;
+    mod engines;
     mod groups;
     mod install;
     mod lean;

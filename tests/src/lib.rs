@@ -6,6 +6,7 @@
 pub mod browser;
 pub mod core_pattern;
 pub mod docker;
+pub mod engines;
 pub mod fuse;
 pub mod gdb;
 pub mod helper;

@@ -123,8 +123,8 @@ impl Disk {
             if let Some((state, _)) = bundle.split_once("/io.containerd.runtime.") {
                 disk.docker.look_in(state.to_owned());
                 disk.containerd.look_in(state.to_owned());
-            } else if let Some(root) = bundle.strip_suffix("/userdata") {
-                let mut above = root.rsplitn(3, '/');
+            } else if let Some((container, _)) = bundle.split_once("/userdata") {
+                let mut above = container.rsplitn(3, '/');
                 disk.storage
                     .look_in(above.nth(2).unwrap_or_default().to_owned());
             }
@@ -140,7 +140,10 @@ impl Disk {
             }
             Supervisor::Bundle(bundle) => bundle,
         };
-        let bundle = bundle.strip_suffix("/userdata").unwrap_or(bundle);
+        // Of Podman's, and below that of one `podman exec`.
+        let bundle = bundle
+            .split_once("/userdata")
+            .map_or(bundle.as_str(), |(at, _)| at);
         let mut levels = bundle.rsplit('/');
         let (id, namespace) = (levels.next()?, levels.next()?);
         let docker = || self.docker.find(&self.host, id, None);

@@ -51,10 +51,10 @@ pub fn identify(texts: &Texts, disk: Option<&Disk>) -> Identity {
         cgroup: placement.path.clone(),
         ..Identity::default()
     };
-    let by_cgroup = by_cgroup(&placement, disk, &mut identity.problems);
-    let supervised = || by_supervisor(texts.supervisor.as_ref()?, disk?);
-    let whose = by_cgroup
-        .or_else(supervised)
+    let cgroup = by_cgroup(&placement, disk, &mut identity.problems);
+    let supervised = texts.supervisor.as_ref().zip(disk);
+    let supervised = supervised.and_then(|(said, disk)| by_supervisor(said, &placement, disk));
+    let whose = stronger(cgroup, supervised, &mut identity.problems)
         .or_else(|| by_mounts(&placement, &claims, texts.uid, disk));
     let Some(Whose { mut container, log }) = whose else {
         identity.unit = placement.unit;
@@ -73,6 +73,29 @@ pub fn identify(texts: &Texts, disk: Option<&Disk>) -> Identity {
         identity.problems.extend(problems);
     }
     identity
+}
+
+/// The runtime's own process on the host, from which this one descends, is the last word: an
+/// engine within a container may make cgroups anywhere it can reach.
+fn stronger(
+    cgroup: Option<Whose>,
+    supervised: Option<Whose>,
+    problems: &mut Vec<String>,
+) -> Option<Whose> {
+    let (Some(by_cgroup), Some(supervisor)) = (&cgroup, &supervised) else {
+        return supervised.or(cgroup);
+    };
+    let (named, started) = (&by_cgroup.container, &supervisor.container);
+    if named.id == started.id {
+        return cgroup;
+    }
+    if named.source != IdentitySource::Cgroup {
+        problems.push(format!(
+            "its cgroup is that of {} {}, but the runtime's process for {} {} started it",
+            named.runtime, named.id, started.runtime, started.id
+        ));
+    }
+    supervised
 }
 
 struct Whose {
@@ -110,11 +133,7 @@ fn by_cgroup(
     container.chain = inner
         .iter()
         .filter(|inner| !inner.only_possible)
-        .map(|inner| ClaimedContainer {
-            runtime: inner.runtime.to_owned(),
-            id: inner.id.clone(),
-            pod_uid: inner.pod_uid.clone(),
-        })
+        .map(claimed)
         .collect();
     note_first(
         container,
@@ -123,6 +142,14 @@ fn by_cgroup(
         candidate.path.clone(),
     );
     Some(whose)
+}
+
+fn claimed(candidate: &Candidate) -> ClaimedContainer {
+    ClaimedContainer {
+        runtime: candidate.runtime.to_owned(),
+        id: candidate.id.clone(),
+        pod_uid: candidate.pod_uid.clone(),
+    }
 }
 
 /// The outermost candidate that the disk confirms at its place, or else the outermost named one.
@@ -179,12 +206,14 @@ fn of_disk(found: Option<Found>, runtime: &str, id: &str) -> Whose {
     }
 }
 
-/// The container that no cgroup names, but the runtime's own process that watches over it.
-fn by_supervisor(supervisor: &Supervisor, disk: &Disk) -> Option<Whose> {
+/// The container that the runtime's own process watches over from the host.
+fn by_supervisor(supervisor: &Supervisor, placement: &Placement, disk: &Disk) -> Option<Whose> {
     let found = disk.find_supervised(supervisor)?;
     let (runtime, id) = (found.container.runtime.clone(), found.container.id.clone());
     let mut whose = of_disk(Some(found), &runtime, &id);
     whose.container.source = IdentitySource::Supervisor;
+    let others = placement.named().filter(|named| named.id != id);
+    whose.container.chain = others.map(claimed).collect();
     let (Supervisor::Bundle(said) | Supervisor::Machine(said)) = supervisor;
     let facts = ["runtime", "id"];
     note_first(

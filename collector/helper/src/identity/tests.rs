@@ -33,6 +33,15 @@ impl Given {
     }
 
     fn identity(&self, cgroup: &str, mounts: &[&str]) -> Identity {
+        self.supervised(cgroup, mounts, None)
+    }
+
+    fn supervised(
+        &self,
+        cgroup: &str,
+        mounts: &[&str],
+        supervisor: Option<Supervisor>,
+    ) -> Identity {
         let lines: Vec<String> = mounts
             .iter()
             .map(|mount| format!("36 35 98:0 {} rw - ext4 /dev/vda rw\n", fill(mount)))
@@ -41,9 +50,10 @@ impl Given {
             cgroup: fill(cgroup).into_bytes(),
             mountinfo: lines.concat().into_bytes(),
             uid: Some(rustix::process::getuid().as_raw()),
-            supervisor: None,
+            supervisor,
         };
-        let disk = Disk::new(HostRoot::at(self.0.path()).unwrap(), None);
+        let disk = HostRoot::at(self.0.path()).unwrap();
+        let disk = Disk::new(disk, texts.supervisor.as_ref());
         identify(&texts, Some(&disk))
     }
 
@@ -341,4 +351,70 @@ fn texts_alone_claim() {
     );
     assert!(host.container.is_none());
     assert_eq!(host.unit.as_deref(), Some("ssh.service"));
+}
+
+#[test]
+fn the_runtimes_own_process_is_the_last_word() {
+    let bundle = (
+        "odd/state/io.containerd.runtime.v2.task/moby/<A>/config.json",
+        r#"{"mounts":[{"source":"/odd/data/containers/<A>/hosts"}]}"#,
+    );
+    let config = (
+        "odd/data/containers/<A>/config.v2.json",
+        r#"{"Name":"/outer"}"#,
+    );
+    let host = Given::files(&[bundle, config, DOCKER_B]);
+    let shim = || {
+        let bundle = fill("/odd/state/io.containerd.runtime.v2.task/moby/<A>");
+        Some(Supervisor::Bundle(bundle))
+    };
+    // Places that nothing but the supervisor knows.
+    let seen = host.supervised("0::/docker/<A>", &[], shim());
+    assert_eq!(
+        brief(seen.container.as_ref().unwrap()),
+        "docker:<A> cgroup-and-disk ()"
+    );
+    let disagreed = |seen: &Identity| seen.problems.iter().any(|said| said.contains("started it"));
+    assert!(!disagreed(&seen));
+    // An engine inside that makes its cgroups beside the outer one's.
+    let seen = host.supervised("0::/elsewhere/<B>x/<B>", &[], shim());
+    let container = seen.container.as_ref().unwrap();
+    assert_eq!(brief(container), "docker:<A> supervisor (<B>)");
+    assert_eq!(container.name.as_deref(), Some("outer"));
+    // One that moves into the cgroup of another container of the host.
+    let seen = host.supervised("0::/docker/<B>", &[], shim());
+    assert_eq!(
+        brief(seen.container.as_ref().unwrap()),
+        "docker:<A> supervisor (<B>)"
+    );
+    assert!(
+        seen.problems
+            .iter()
+            .any(|problem| problem.contains("started it"))
+    );
+    // Moved out of all cgroups.
+    let seen = host.supervised("0::/", &[], shim());
+    assert_eq!(
+        brief(seen.container.as_ref().unwrap()),
+        "docker:<A> supervisor ()"
+    );
+    // Podman's, of a process that entered by exec.
+    let path = "odd/graph/vfs-containers/<B>/userdata/config.json";
+    let podman = Given::files(&[(path, "{}")]);
+    let conmon = fill("/odd/graph/vfs-containers/<B>/userdata/0123");
+    let conmon = Some(Supervisor::Bundle(conmon));
+    let seen = podman.supervised("0::/libpod_parent/libpod-<B>", &[], conmon.clone());
+    let expected = "podman:<B> cgroup-and-disk ()";
+    assert_eq!(brief(seen.container.as_ref().unwrap()), expected);
+    let seen = podman.supervised("0::/", &[], conmon);
+    assert_eq!(
+        brief(seen.container.as_ref().unwrap()),
+        "podman:<B> supervisor ()"
+    );
+    let machine = Some(Supervisor::Machine("web".to_owned()));
+    let seen = host.supervised("0::/payload", &[], machine);
+    assert_eq!(
+        brief(seen.container.as_ref().unwrap()),
+        "systemd-nspawn:web supervisor ()"
+    );
 }
