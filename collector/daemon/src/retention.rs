@@ -304,9 +304,18 @@ impl Daemon {
         planned(&self.inner, prune).await
     }
 
-    /// Gives up what is asked for. Returns the steps that were carried out.
-    pub async fn prune(&self, prune: &Prune) -> Result<Plan, StoreError> {
-        keep_within(&self.inner, prune).await
+    /// Gives up what is asked for, to the end also when nobody waits for it any longer. Returns
+    /// the steps that were carried out.
+    pub async fn prune(&self, prune: Prune) -> Result<Plan, StoreError> {
+        let daemon = Arc::clone(&self.inner);
+        let pruning = tokio::spawn(async move { keep_within(&daemon, &prune).await });
+        match pruning.await {
+            Ok(done) => done,
+            Err(error) => {
+                tracing::error!(%error, "a prune did not end well");
+                Ok(Plan::default())
+            }
+        }
     }
 
     /// The configured limits, for the disk as it is. Blocks on disk.

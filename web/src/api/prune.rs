@@ -67,7 +67,7 @@ pub async fn prune(
     let plan = if dry_run {
         app.daemon.plan_prune(&request).await?
     } else {
-        app.daemon.prune(&request).await?
+        app.daemon.prune(request).await?
     };
     Ok(Json(Pruned {
         dry_run,
