@@ -24,5 +24,6 @@ mod kernel {
     mod pages;
     mod policy;
     mod programs;
+    mod storm;
     mod thin;
 }

@@ -20,9 +20,11 @@ pub const HELPER: &str = "/usr/lib/aground/aground-collect";
 const HELPER_NAME: &str = "aground-collect";
 /// Longest pattern the kernel takes (`CORENAME_MAX_SIZE` is 128 with the final NUL).
 const MAX_PATTERN: usize = 127;
-/// Crashes the kernel hands over at the same time. With 0 it does not wait for the helper, and
-/// small processes vanish from /proc before they are read.
-const PIPE_LIMIT: &str = "16";
+/// Crashes the kernel hands over at the same time. Those above the limit it drops without a helper
+/// hearing of them, so that a storm needs room here; helpers bound their own work ([`crate::turn`]).
+/// With 0 the kernel does not wait for the helper, and small processes vanish from /proc before
+/// they are read.
+const PIPE_LIMIT: &str = "1024";
 
 /// What to install.
 #[derive(Clone, Debug)]
@@ -457,7 +459,7 @@ mod tests {
         let installed = machine.install();
         assert!(!installed.already);
         assert!(is_ours(&machine.settings().0));
-        assert_eq!(machine.settings().1, "16");
+        assert_eq!(machine.settings().1, PIPE_LIMIT);
         let again = machine.install();
         assert!(again.already);
         assert_eq!(again.previous, installed.previous);

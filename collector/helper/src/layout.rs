@@ -3,6 +3,7 @@
 //! ```text
 //! /var/lib/aground/                 0700, owned by the daemon's user
 //!   spool/incoming/<dump id>/       being written; the helper holds a lock (flock) on the directory
+//!   spool/turn.<n>                  locked by a helper that takes a whole core
 //!   spool/ready/<dump id>/          complete; moved here by rename
 //!     record.json                   record::Record
 //!     core.zst                      seekable zstd; absent when no memory was kept
@@ -46,6 +47,8 @@ pub fn fallback_dir(state_dir: &Path) -> PathBuf {
 const LONGEST_NAME: usize = 255;
 /// The default runtime directory (sockets).
 pub const RUNTIME_DIR: &str = "/run/aground";
+/// The spool, below the state directory.
+pub const SPOOL: &str = "spool";
 /// Spool entries that are being written, below the state directory.
 pub const INCOMING: &str = "spool/incoming";
 /// Spool entries that are complete, below the state directory.

@@ -41,6 +41,7 @@ mod surroundings;
 mod sys;
 pub mod text;
 pub mod thin;
+mod turn;
 pub mod units;
 mod watchdog;
 pub mod whoami;

@@ -32,6 +32,7 @@ use crate::supervisor;
 use crate::surroundings;
 use crate::sys;
 use crate::text::escape_bytes;
+use crate::turn;
 use crate::watchdog::Watchdog;
 use std::ffi::OsString;
 use std::io;
@@ -110,6 +111,9 @@ fn collect(words: &[OsString], started: Instant) -> Result<(), SpoolError> {
     let core_file = if writable {
         let ceiling = governed(&args.state_dir, &settings, &choice, &mut record);
         let decision = policy::decide(&choice, &ceiling, head.size, entry.free_bytes());
+        surroundings::join_own_cgroup();
+        let patience = started.checked_add(hold_max / 2).unwrap_or(started);
+        let (decision, _turn) = turn::wait(decision, head.size, &args.state_dir, patience);
         let mut process = DyingProcess {
             head: &head,
             stream: &mut core,

@@ -47,6 +47,24 @@ pub(crate) fn step_back() {
     sys::lower_io_priority();
 }
 
+/// Moves into a control group of the helpers' own, which gets a fifth of a processor's ordinary share
+/// where others want it too: two hundred crashes at once are one neighbour, not two hundred.
+/// Where the host does not let us (or has no such controller), nothing is lost.
+pub(crate) fn join_own_cgroup() {
+    const NAME: &str = "aground-collect";
+    let root = std::path::Path::new("/sys/fs/cgroup");
+    let (hierarchy, share, value) = if root.join("cgroup.controllers").exists() {
+        (root.to_owned(), "cpu.weight", "20")
+    } else {
+        (root.join("cpu"), "cpu.shares", "205")
+    };
+    let own = hierarchy.join(NAME);
+    if std::fs::create_dir(&own).is_ok() {
+        let _ = std::fs::write(own.join(share), value);
+    }
+    let _ = std::fs::write(own.join("cgroup.procs"), "0");
+}
+
 fn null() -> rustix::io::Result<rustix::fd::OwnedFd> {
     rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
 }
