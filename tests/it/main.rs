@@ -18,6 +18,7 @@ mod kernel {
     mod docker_cli;
     mod engines;
     mod groups;
+    mod hanging_files;
     mod install;
     mod lean;
     mod outage;

@@ -9,7 +9,7 @@ use crate::record::{Limit, Process};
 use crate::text::escape_bytes;
 use procfs::FromBufRead;
 use rustix::fs::{AtFlags, Mode, OFlags};
-use rustix::process::{Pid, PidfdFlags};
+use rustix::process::{Pid, PidfdFlags, Signal};
 use rustix::time::{ClockId, clock_gettime};
 use std::collections::BTreeMap;
 use std::io;
@@ -90,6 +90,20 @@ impl Pinned {
         match &self.pidfd {
             Some(pidfd) => pid_of(pidfd) == Some(self.pid),
             None => rustix::fs::statat(&self.proc, "stat", AtFlags::empty()).is_ok(),
+        }
+    }
+
+    /// Makes the kernel give the dump up, if it is still at it: closing the pipe does not wake a
+    /// kernel that waits for a file system of the container's. The process is as dead as before.
+    pub fn end_dump(&self) {
+        let status = read_proc_at(&self.proc, "status", MAX_LINES);
+        let dumping = status.is_ok_and(|(status, _)| {
+            status
+                .split(|byte| *byte == b'\n')
+                .any(|line| line == b"CoreDumping:\t1")
+        });
+        if let Some(pidfd) = self.pidfd.as_ref().filter(|_| dumping) {
+            let _ = rustix::process::pidfd_send_signal(pidfd, Signal::KILL);
         }
     }
 

@@ -130,6 +130,9 @@ fn collect(words: &[OsString], started: Instant) -> Result<(), SpoolError> {
 
     // The container may restart now.
     surroundings::release();
+    if let Some(pinned) = pinned.as_ref().filter(|_| core.timed_out()) {
+        pinned.end_dump();
+    }
     if let Some(watchdog) = watchdog {
         watchdog.call_off();
     }

@@ -718,3 +718,60 @@ fn records_of_others_are_read_with_care() {
     file.set_len(spool::MAX_RECORD as u64 + 1).unwrap();
     assert!(matches!(only(), Err(spool::RecordError::Unreadable(_))));
 }
+
+/// The state directory's user is not root; once taken over it may plant anything there.
+#[test]
+fn nothing_planted_in_the_state_directory_is_followed_or_waited_for() {
+    type Plant = fn(&Path);
+    fn fifo(path: &Path) {
+        assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
+    }
+    let elsewhere = tempfile::tempdir().unwrap();
+    let cases: [(&str, Plant); 8] = [
+        ("capture.json", fifo),
+        ("capture.json", |path| fs::create_dir(path).unwrap()),
+        ("capture.json", |path| symlink("/dev/zero", path).unwrap()),
+        ("modules", fifo),
+        ("modules", |path| symlink("/etc", path).unwrap()),
+        ("spool", fifo),
+        ("spool/incoming", |path| symlink("/etc", path).unwrap()),
+        ("spool/ready", fifo),
+    ];
+    for (name, plant) in cases {
+        let (state, victim) = (tempfile::tempdir_in(&elsewhere).unwrap(), Victim::sleep());
+        std::os::unix::fs::chown(state.path(), Some(12345), Some(54321)).unwrap();
+        let path = state.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        plant(&path);
+        let output = run(&victim.args(state.path(), ""), &core(9000));
+        assert!(output.status.success(), "{name}: {output:?}");
+        let fallback = fallback_dir(state.path());
+        let (record, _) = if fallback.exists() {
+            the_dump(&fallback)
+        } else {
+            the_dump(state.path())
+        };
+        assert_eq!(record.process.name, "sleep", "{name}");
+        assert_eq!(record.capture.state, CaptureState::Complete);
+        let _ = fs::remove_dir_all(fallback);
+    }
+    let etc = fs::metadata("/etc").unwrap();
+    assert_eq!((etc.uid(), etc.gid()), (0, 0));
+}
+
+/// Names that fooled other parsers of /proc (CVE-2021-25682).
+#[test]
+fn a_name_made_to_look_like_facts_is_only_a_name() {
+    let bin = tempfile::tempdir().unwrap();
+    for name in [") R 1", "a) S 1 (b", "Uid:\t0\t0", "x\nPPid:\t1"] {
+        let (state, program) = (state(), bin.path().join(name));
+        fs::copy("/bin/sleep", &program).unwrap();
+        let victim = Victim::new(&program);
+        let (record, _) = collected(&victim.args(state.path(), ""), &core(9000), state.path());
+        let process = record.process;
+        assert_eq!(process.parent_pid, i32::try_from(std::process::id()).ok());
+        assert_eq!((process.uids, process.threads), (Some([0; 4]), Some(1)));
+        assert!(process.started_at_ms.unwrap() > 1_600_000_000_000);
+        assert!(process.name.starts_with(&name[..1]), "{}", process.name);
+    }
+}

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 pub(crate) struct CoreStream {
     end: Option<Instant>,
     allowed: Duration,
+    timed_out: bool,
 }
 
 impl CoreStream {
@@ -26,7 +27,13 @@ impl CoreStream {
         Self {
             end: started.checked_add(hold_max),
             allowed: hold_max,
+            timed_out: false,
         }
+    }
+
+    /// Whether the kernel still had more to send when the time was over.
+    pub(crate) fn timed_out(&self) -> bool {
+        self.timed_out
     }
 }
 
@@ -41,10 +48,11 @@ impl Read for CoreStream {
 }
 
 impl CoreStream {
-    fn explained(&self, error: io::Error) -> io::Error {
+    fn explained(&mut self, error: io::Error) -> io::Error {
         if error.kind() != io::ErrorKind::TimedOut {
             return error;
         }
+        self.timed_out = true;
         let seconds = self.allowed.as_secs_f32();
         io::Error::new(
             error.kind(),
