@@ -66,6 +66,11 @@ pub fn identify(texts: &Texts, disk: Option<&Disk>) -> Identity {
         kubernetes::from_pod_logs(disk.host(), &mut container);
     }
     kubernetes::find_owner(&mut container);
+    // Kubernetes knows a container by its name in the pod.
+    container.name = container
+        .name
+        .take()
+        .or_else(|| container.pod_container.clone());
     keep_true_evidence(&mut container);
     identity.container = Some(container);
     if let Some((log, problems)) = log {
@@ -86,7 +91,11 @@ fn stronger(
         return supervised.or(cgroup);
     };
     let (named, started) = (&by_cgroup.container, &supervisor.container);
-    if named.id == started.id {
+    // One shim watches over all containers of a pod, from its sandbox's bundle.
+    let in_sandbox = started.sandbox_id.as_ref() == Some(&started.id)
+        && (named.source == IdentitySource::Cgroup
+            || named.sandbox_id.as_ref() == Some(&started.id));
+    if named.id == started.id || in_sandbox {
         return cgroup;
     }
     if named.source != IdentitySource::Cgroup {
@@ -214,6 +223,11 @@ fn by_supervisor(supervisor: &Supervisor, placement: &Placement, disk: &Disk) ->
     whose.container.source = IdentitySource::Supervisor;
     let others = placement.named().filter(|named| named.id != id);
     whose.container.chain = others.map(claimed).collect();
+    let is_named = placement.named().any(|named| named.id == id);
+    if whose.container.sandbox == Some(true) && !is_named {
+        // In this pod, but in which of its containers nothing says.
+        whose.container.sandbox = None;
+    }
     let (Supervisor::Bundle(said) | Supervisor::Machine(said)) = supervisor;
     let facts = ["runtime", "id"];
     note_first(

@@ -146,6 +146,101 @@ fn containerd_where_no_configuration_points() {
     assert_eq!(site.ids(&[&digests[0], "compose_project!=x"]).len(), 2);
 }
 
+/// containerd as the kubelet uses it: cgroups by pod, the CRI plugin's annotations in the bundle,
+/// the pod's labels with the sandbox, and the kubelet's termination log.
+#[test]
+fn a_pod_in_containerd() {
+    require_engine();
+    let site = Site::started();
+    let root = busybox_root(&site.path().join("root"));
+    let image = DockerImage::import(&archive(&root));
+    let saved = site.path().join("image.tar");
+    run("docker", &["save", "--output", text(&saved), &image.0]).ok();
+    let containerd = Containerd::start(&site.path().join("c"));
+    let ctr = |arguments: &[&str]| containerd.ctr(&[&["--namespace=k8s.io"], arguments].concat());
+    ctr(&["images", "import", text(&saved)]).ok();
+    let image = format!("docker.io/{}", image.0);
+    let unique = format!("{:016x}", std::process::id());
+    let (sandbox, web) = (format!("{unique}{:048x}", 1), format!("{unique}{:048x}", 2));
+    let uid = "12345678-9abc-def0-1234-56789abcdef0";
+    let pod = "shop-7d4b9c6f8-x2x4z";
+    let log = site
+        .path()
+        .join(format!("pods/{uid}/containers/web/0a1b2c3d"));
+    std::fs::create_dir_all(log.parent().unwrap()).unwrap();
+    std::fs::write(&log, "").unwrap();
+    let cri = |name: &str, value: &str| format!("--annotation=io.kubernetes.cri.{name}={value}");
+    let options = |kind: &str, id: &str| {
+        vec![
+            "run".to_owned(),
+            "--detach".to_owned(),
+            format!("--cgroup=/kubepods/burstable/pod{uid}/{id}"),
+            cri("container-type", kind),
+            cri("sandbox-id", &sandbox),
+            cri("sandbox-namespace", "prod"),
+            cri("sandbox-name", pod),
+        ]
+    };
+    let start = |mut options: Vec<String>, more: &[String], id: &str| {
+        options.extend_from_slice(more);
+        options.extend([&image, id, "/bin/sleep", "1000"].map(str::to_owned));
+        let words: Vec<&str> = options.iter().map(String::as_str).collect();
+        ctr(&words).ok();
+    };
+    let of_pod = [
+        "--label=app=shop".to_owned(),
+        "--label=pod-template-hash=7d4b9c6f8".to_owned(),
+    ];
+    start(options("sandbox", &sandbox), &of_pod, &sandbox);
+    let mount = format!(
+        "--mount=type=bind,src={},dst=/dev/termination-log,options=bind:rw",
+        log.display()
+    );
+    start(options("container", &web), &[mount], &web);
+    {
+        let _claim = site.collect();
+        for id in [&web, &sandbox] {
+            ctr(&[
+                "tasks",
+                "exec",
+                "--exec-id=1",
+                id,
+                SHELL[0],
+                SHELL[1],
+                CRASH,
+            ])
+            .ok();
+        }
+    }
+    let known = container_of(&site, "pod_container=web");
+    let expected = [
+        ("runtime", "containerd"),
+        ("runtime_namespace", "k8s.io"),
+        ("id", &web),
+        ("name", "web"),
+        ("image", &image),
+        ("pod_namespace", "prod"),
+        ("pod_name", pod),
+        ("pod_uid", uid),
+        ("pod_owner", "deployment/shop"),
+        ("sandbox_id", &sandbox),
+        ("source", "cgroup-and-disk"),
+    ];
+    expect(&known, &expected);
+    assert_eq!(
+        (&known["sandbox"], &known["labels"]["app"]),
+        (&false.into(), &"shop".into())
+    );
+    let both = site.wait_for(
+        2,
+        &["namespace=prod", "workload=shop", &format!("pod={pod}")],
+    );
+    let pause = both
+        .iter()
+        .find(|dump| dump["record"]["container"]["id"] == sandbox.as_str());
+    assert_eq!(pause.unwrap()["record"]["container"]["sandbox"], true);
+}
+
 fn check_podman(podman: &Podman, site: &Site, source: &str, user: &Value) {
     let root = busybox_root(&site.path().join("root"));
     let tar = archive(&root);

@@ -18,8 +18,10 @@ const LEAF: u16 = 2;
 const MAX_PAGE: usize = 4 << 20;
 /// Deepest tree. A database of a terabyte has some six levels.
 const MAX_DEPTH: usize = 16;
-/// Most pairs listed of one bucket.
+/// Most pairs listed of one bucket, and most pages read for that: pages that point at each other
+/// would never end.
 const MAX_PAIRS: usize = 1024;
+const MAX_LISTED_PAGES: usize = 256;
 
 /// An open database at its newest state.
 #[derive(Debug)]
@@ -157,7 +159,20 @@ impl Bucket<'_> {
     /// All pairs of texts, in the order of their keys, at most [`MAX_PAIRS`].
     pub fn pairs(&self) -> Vec<(String, String)> {
         let mut pairs = Vec::new();
-        self.list(&self.root, MAX_DEPTH, &mut pairs);
+        let mut waiting = vec![self.root.clone()];
+        for _ in 0..MAX_LISTED_PAGES {
+            let Some(page) = waiting.pop().and_then(|root| self.read(&root)) else {
+                break;
+            };
+            match u16_at(&page, 8) {
+                Some(BRANCH) => {
+                    let below: Vec<_> = branches(&page).take(MAX_LISTED_PAGES).collect();
+                    waiting.extend(below.iter().rev().map(|(_, page)| Root::Page(*page)));
+                }
+                Some(LEAF) => list(&page, &mut pairs),
+                _ => break,
+            }
+        }
         pairs
     }
 
@@ -201,30 +216,15 @@ impl Bucket<'_> {
         }
         None
     }
+}
 
-    fn list(&self, root: &Root, depth: usize, pairs: &mut Vec<(String, String)>) {
-        let Some((page, deeper)) = self.read(root).zip(depth.checked_sub(1)) else {
-            return;
-        };
-        match u16_at(&page, 8) {
-            Some(BRANCH) => {
-                for (_, below) in branches(&page) {
-                    if pairs.len() >= MAX_PAIRS {
-                        return;
-                    }
-                    self.list(&Root::Page(below), deeper, pairs);
-                }
-            }
-            Some(LEAF) => {
-                let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).ok();
-                let texts = leaves(&page)
-                    .filter(|(_, is_bucket, _)| !is_bucket)
-                    .filter_map(|(key, _, value)| Some((text(key)?, text(value)?)));
-                pairs.extend(texts.take(MAX_PAIRS.saturating_sub(pairs.len())));
-            }
-            _ => {}
-        }
-    }
+/// Adds the texts of a leaf page.
+fn list(page: &[u8], pairs: &mut Vec<(String, String)>) {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).ok();
+    let texts = leaves(page)
+        .filter(|(_, is_bucket, _)| !is_bucket)
+        .filter_map(|(key, _, value)| Some((text(key)?, text(value)?)));
+    pairs.extend(texts.take(MAX_PAIRS.saturating_sub(pairs.len())));
 }
 
 /// Starts of a page's elements.
@@ -252,3 +252,6 @@ fn leaves(page: &[u8]) -> impl Iterator<Item = (&[u8], bool, &[u8])> {
         Some((page.get(start..middle)?, is_bucket, page.get(middle..end)?))
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -141,9 +141,8 @@ fn read(bundle: &Directory, data: Option<&Directory>, namespace: &str, id: &str)
     }
     let container = &mut found.container;
     let named = container.labels.get("nerdctl/name").cloned();
-    container.name = named
-        .or_else(|| container.pod_container.clone())
-        .or_else(|| (!crate::container::is_container_id(id)).then(|| id.to_owned()));
+    container.name =
+        named.or_else(|| (!crate::container::is_container_id(id)).then(|| id.to_owned()));
     found
 }
 

@@ -418,3 +418,46 @@ fn the_runtimes_own_process_is_the_last_word() {
         "systemd-nspawn:web supervisor ()"
     );
 }
+
+#[test]
+fn one_shim_watches_over_all_containers_of_a_pod() {
+    let bundle = |id: &str, kind: &str| {
+        (
+            format!("run/containerd/io.containerd.runtime.v2.task/k8s.io/{id}/config.json"),
+            format!(
+                r#"{{"linux":{{"cgroupsPath":"/kubepods/pod<POD>/{id}"}},"annotations":
+                {{"io.kubernetes.cri.container-type":"{kind}","io.kubernetes.cri.sandbox-id":"<A>"}}}}"#
+            ),
+        )
+    };
+    let files = [bundle("<A>", "sandbox"), bundle("<B>", "container")];
+    let mut files: Vec<(&str, &str)> = files
+        .iter()
+        .map(|(p, t)| (p.as_str(), t.as_str()))
+        .collect();
+    let victim = "c".repeat(64);
+    let other = format!("var/lib/docker/containers/{victim}/config.v2.json");
+    files.push((&other, "{}"));
+    let host = Given::files(&files);
+    let seen = |cgroup: &str| {
+        let shim = fill("/run/containerd/io.containerd.runtime.v2.task/k8s.io/<A>");
+        host.supervised(cgroup, &[], Some(Supervisor::Bundle(shim)))
+            .container
+            .unwrap()
+    };
+    let web = seen("0::/kubepods/pod<POD>/<B>");
+    assert_eq!(brief(&web), "containerd:<B> cgroup-and-disk ()");
+    assert_eq!(web.sandbox, Some(false));
+    let pause = seen("0::/kubepods/pod<POD>/<A>");
+    assert_eq!(pause.sandbox, Some(true));
+    let unknown = seen("0::/");
+    assert_eq!(
+        (brief(&unknown).as_str(), unknown.sandbox),
+        ("containerd:<A> supervisor ()", None)
+    );
+    let moved = seen(&format!("0::/docker/{victim}"));
+    assert_eq!(
+        (moved.id.as_str(), moved.source),
+        (A, IdentitySource::Supervisor)
+    );
+}
