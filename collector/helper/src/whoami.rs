@@ -98,7 +98,8 @@ pub fn of_process(pid: i32) -> Result<Answer, NoAnswer> {
     let pinned = Pinned::new(pid, None)?;
     let mut facts = Facts::read(pinned.proc());
     facts.texts.supervisor = supervisor::of(pid);
-    let disk = disk_at(Path::new("/"), facts.texts.supervisor.as_ref())?;
+    let root = Path::new("/");
+    let disk = disk_of(root, HostRoot::at(root), facts.texts.supervisor.as_ref())?;
     let mut identity = identify(&facts.texts, Some(&disk));
     if !pinned.is_still_there() {
         let ended = "the process ended while it was read: some facts may be missing";
@@ -124,13 +125,19 @@ pub fn of_captured(proc: &Path, root: Option<&Path>) -> Result<Answer, NoAnswer>
     if facts.texts.cgroup.is_empty() && facts.texts.mountinfo.is_empty() {
         return Err(NoAnswer::Empty(proc.display().to_string()));
     }
-    let disk = root.map(|root| disk_at(root, None)).transpose()?;
+    let disk = root
+        .map(|root| disk_of(root, HostRoot::copied(root), None))
+        .transpose()?;
     let identity = identify(&facts.texts, disk.as_ref());
     Ok(answer(identity, facts.command, facts.pid, disk.is_some()))
 }
 
-fn disk_at(root: &Path, supervisor: Option<&Supervisor>) -> Result<Disk, NoAnswer> {
-    let host = HostRoot::at(root).map_err(|source| NoAnswer::Directory {
+fn disk_of(
+    root: &Path,
+    host: io::Result<HostRoot>,
+    supervisor: Option<&Supervisor>,
+) -> Result<Disk, NoAnswer> {
+    let host = host.map_err(|source| NoAnswer::Directory {
         path: root.display().to_string(),
         source,
     })?;

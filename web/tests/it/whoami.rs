@@ -184,3 +184,23 @@ fn what_cannot_be_answered_is_one_line() {
         assert!(!whoami(arguments).status.success(), "{arguments:?}");
     }
 }
+
+#[test]
+fn a_users_container_is_claimed_by_him() {
+    let slice = "user.slice/user-1000.slice/user@1000.service/user.slice";
+    let cgroup = format!("0::/{slice}/libpod-{A}.scope/container\n");
+    let proc = captured(&[("cgroup", cgroup.as_bytes())]);
+    let storage = "home/u/.local/share/containers/storage/overlay-containers";
+    let config = format!("{storage}/{A}/userdata/config.json");
+    let root = captured(&[(&config, b"{\"hostname\":\"web\"}")]);
+    let seen = answer(&["--proc", text(proc.path()), "--root", text(root.path())]);
+    assert_eq!(
+        (&seen["runtime"], &seen["id"]),
+        (&json!("podman"), &json!(A))
+    );
+    assert_eq!(
+        (&seen["user"], &seen["confidence"]),
+        (&json!(1000), &json!("claimed-by-user"))
+    );
+    assert_eq!(seen["source"], "cgroup-and-user-disk");
+}

@@ -15,6 +15,8 @@ use crate::container::is_container_id;
 use crate::record::Container;
 use serde_json::Value;
 
+/// Where Podman lists its containers, those with `--rm` apart.
+const LISTS: [&str; 2] = ["containers.json", "volatile-containers.json"];
 const DRIVERS: [&str; 5] = ["overlay", "vfs", "btrfs", "zfs", "aufs"];
 
 /// The places root's Podman and CRI-O keep their state.
@@ -56,15 +58,29 @@ impl StorageFiles {
                 .flat_map(|root| host.directory(root))
                 .collect(),
         };
-        let found = roots.iter().find_map(|root| {
-            DRIVERS.iter().find_map(|driver| {
-                let containers = root.directory(&format!("{driver}-containers")).ok()?;
-                let userdata = containers.descend(&[id, "userdata"]).ok()?;
-                let config = userdata.json("config.json")?;
-                Some((read(&userdata, &config, id, user), *driver))
+        let stores: Vec<(Directory, &str)> = roots
+            .iter()
+            .flat_map(|root| DRIVERS.map(|driver| (root, driver)))
+            .filter_map(|(root, driver)| {
+                let store = root.directory(&format!("{driver}-containers")).ok()?;
+                Some((store, driver))
             })
+            .collect();
+        let configured = stores.iter().find_map(|(store, driver)| {
+            let userdata = store.descend(&[id, "userdata"]).ok()?;
+            let config = userdata.json("config.json")?;
+            Some((read(&userdata, &config, id, user), *driver))
         });
-        let (mut found, driver) = found?;
+        // Its configuration may be damaged, or be missing from a copy.
+        let listed = || {
+            stores.iter().find_map(|(store, driver)| {
+                LISTS
+                    .iter()
+                    .find_map(|list| entry(&store.json(list)?, id))?;
+                Some((read(store, &Value::Null, id, user), *driver))
+            })
+        };
+        let (mut found, driver) = configured.or_else(listed)?;
         if found.container.runtime == "podman" {
             from_podman(&mut found, &roots, driver);
         }
@@ -74,28 +90,19 @@ impl StorageFiles {
 
 /// A user's roots: the one he configured, and the defaults.
 fn of_user(host: &HostRoot, user: u32) -> Vec<Directory> {
-    let Some(home) = host.home(user) else {
-        return Vec::new();
-    };
-    let config = host.directory_of(user, &format!("{home}/.config/containers"));
-    let config = config
-        .ok()
-        .and_then(|directory| directory.read("storage.conf").ok());
-    let config = config
-        .and_then(|bytes| String::from_utf8(bytes).ok())
-        .unwrap_or_default();
-    let configured = ["graphroot", "runroot"].map(|key| toml_text(&config, "storage", key));
-    let mut paths: Vec<String> = configured
-        .into_iter()
-        .flatten()
-        .map(str::to_owned)
-        .collect();
-    paths.push(format!("{home}/.local/share/containers/storage"));
+    let mut paths = Vec::new();
+    for home in host.homes(user) {
+        let config = host.directory_of(user, &format!("{home}/.config/containers"));
+        let config = config.and_then(|directory| directory.read("storage.conf"));
+        let config = config.map(|bytes| String::from_utf8(bytes).unwrap_or_default());
+        let config = config.unwrap_or_default();
+        let configured = ["graphroot", "runroot"].map(|key| toml_text(&config, "storage", key));
+        paths.extend(configured.into_iter().flatten().map(str::to_owned));
+        paths.push(format!("{home}/.local/share/containers/storage"));
+    }
     paths.push(format!("run/user/{user}/containers"));
-    paths
-        .iter()
-        .flat_map(|path| host.directory_of(user, path))
-        .collect()
+    let opened = paths.iter().flat_map(|path| host.directory_of(user, path));
+    opened.collect()
 }
 
 fn read(userdata: &Directory, config: &Value, id: &str, user: Option<u32>) -> Found {
@@ -132,16 +139,20 @@ fn read(userdata: &Directory, config: &Value, id: &str, user: Option<u32>) -> Fo
             "restart_count",
         ]);
     }
-    found.note(&facts, userdata.path_of("config.json"));
+    let file = if config.is_null() {
+        "containers.json"
+    } else {
+        "config.json"
+    };
+    found.note(&facts, userdata.path_of(file));
     found
 }
 
 fn from_podman(found: &mut Found, roots: &[Directory], driver: &str) {
     let id = found.container.id.clone();
-    let lists = ["containers.json", "volatile-containers.json"];
     let entry = roots.iter().find_map(|root| {
         let directory = root.directory(&format!("{driver}-containers")).ok()?;
-        lists.iter().find_map(|list| {
+        LISTS.iter().find_map(|list| {
             let entry = entry(&directory.json(list)?, &id)?;
             Some((entry, directory.path_of(list)))
         })

@@ -57,8 +57,10 @@ impl DockerFiles {
             return None;
         }
         if let Some(user) = user {
-            let root = format!("{}/.local/share/docker", host.home(user)?);
-            return read_container(&host.directory_of(user, &root).ok()?, id, Some(user));
+            return host.homes(user).iter().find_map(|home| {
+                let root = format!("{home}/.local/share/docker");
+                read_container(&host.directory_of(user, &root).ok()?, id, Some(user))
+            });
         }
         let bundle = self.bundle(host, id);
         let told = bundle.as_ref().and_then(data_root);

@@ -18,6 +18,8 @@ const MAX_LISTED: usize = 4096;
 #[derive(Debug)]
 pub struct HostRoot {
     root: OwnedFd,
+    /// Whether owners are those of the host: those of a copy are whoever copied.
+    owners: bool,
 }
 
 /// A directory on the host, and the path it was opened by.
@@ -34,6 +36,16 @@ impl HostRoot {
     pub fn at(root: &Path) -> io::Result<Self> {
         Ok(Self {
             root: open_dir(root)?,
+            owners: true,
+        })
+    }
+
+    /// A copy of a host's disk beneath `root`, which tells who owned what no more.
+    pub fn copied(root: &Path) -> io::Result<Self> {
+        let host = Self::at(root)?;
+        Ok(Self {
+            owners: false,
+            ..host
         })
     }
 
@@ -45,7 +57,7 @@ impl HostRoot {
     /// Opens a directory by a path that `user` chose: without links anywhere, and his own.
     pub fn directory_of(&self, user: u32, path: &str) -> io::Result<Directory> {
         let found = self.open(path, ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS)?;
-        if rustix::fs::fstat(&found.fd)?.st_uid == user {
+        if !self.owners || rustix::fs::fstat(&found.fd)?.st_uid == user {
             Ok(found)
         } else {
             Err(io::ErrorKind::PermissionDenied.into())
@@ -67,8 +79,19 @@ impl HostRoot {
         String::from_utf8(bytes).ok()
     }
 
+    /// Where a user's home is or, in a copy without a list of users, may be.
+    pub fn homes(&self, user: u32) -> Vec<String> {
+        let known = self.home(user);
+        if known.is_some() || self.owners {
+            return known.into_iter().collect();
+        }
+        let homes = self.directory("home").map(|homes| homes.names());
+        let names = homes.unwrap_or_default().into_iter().take(64);
+        names.map(|name| format!("/home/{name}")).collect()
+    }
+
     /// The home directory of a user, from the host's own list of users.
-    pub fn home(&self, user: u32) -> Option<String> {
+    fn home(&self, user: u32) -> Option<String> {
         let users = self.text("etc", "passwd")?;
         users.lines().find_map(|line| {
             let mut fields = line.split(':').skip(2);
@@ -206,6 +229,12 @@ mod tests {
         assert!(host.directory_of(me, "/srv/docker").is_ok());
         assert!(host.directory_of(me, "/var/lib/docker").is_err());
         assert!(host.directory_of(me + 1, "/srv/docker").is_err());
+        let copy = HostRoot::copied(temp.path()).unwrap();
+        assert!(copy.directory_of(me + 1, "/srv/docker").is_ok());
+        assert!(copy.directory_of(me + 1, "/var/lib/docker").is_err());
+        fs::create_dir_all(temp.path().join("home/u")).unwrap();
+        assert_eq!(copy.homes(1000), ["/home/u"]);
+        assert!(host.homes(1000).is_empty());
     }
 
     #[test]

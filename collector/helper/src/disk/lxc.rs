@@ -20,16 +20,10 @@ pub(super) fn find(host: &HostRoot, name: &str, user: Option<u32>) -> Option<Fou
         return None;
     }
     let found = |name: &str| match user {
-        Some(user) => {
-            let path = format!("{}/.local/share/lxc", host.home(user)?);
-            read(
-                &host.directory_of(user, &path).ok()?,
-                "lxc",
-                name,
-                "config",
-                Some(user),
-            )
-        }
+        Some(user) => host.homes(user).iter().find_map(|home| {
+            let all = host.directory_of(user, &format!("{home}/.local/share/lxc"));
+            read(&all.ok()?, "lxc", name, "config", Some(user))
+        }),
         None => of_root(host, name),
     };
     // LXC counts up (`web-1`) while an old cgroup of the name is still there.

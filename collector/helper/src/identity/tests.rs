@@ -461,3 +461,18 @@ fn one_shim_watches_over_all_containers_of_a_pod() {
         (A, IdentitySource::Supervisor)
     );
 }
+
+#[test]
+fn a_listed_container_without_its_configuration_is_known() {
+    let list = (
+        "var/lib/containers/storage/overlay-containers/containers.json",
+        r#"[{"id":"<A>","names":["web"],"metadata":"{\"image-name\":\"shop:1\"}"}]"#,
+    );
+    let host = Given::files(&[list]);
+    let web = host.container("0::/machine.slice/libpod-<A>.scope/container");
+    assert_eq!(brief(&web), "podman:<A> cgroup-and-disk ()");
+    assert_eq!(
+        (web.name.as_deref(), web.image.as_deref()),
+        (Some("web"), Some("shop:1"))
+    );
+}
