@@ -83,6 +83,8 @@ impl StorageFiles {
         let (mut found, driver) = configured.or_else(listed)?;
         if found.container.runtime == "podman" {
             from_podman(&mut found, &roots, driver);
+        } else {
+            add_pod_labels(&mut found, &stores);
         }
         Some(found)
     }
@@ -146,6 +148,34 @@ fn read(userdata: &Directory, config: &Value, id: &str, user: Option<u32>) -> Fo
     };
     found.note(&facts, userdata.path_of(file));
     found
+}
+
+/// A pod's own labels and annotations are kept with its sandbox.
+fn add_pod_labels(found: &mut Found, stores: &[(Directory, &str)]) {
+    let container = &mut found.container;
+    let sandbox = container
+        .sandbox_id
+        .clone()
+        .filter(|id| is_container_id(id));
+    let Some(sandbox) = sandbox.filter(|id| *id != container.id) else {
+        return;
+    };
+    let read = |(store, _): &(Directory, &str)| {
+        let userdata = store.descend(&[&sandbox, "userdata"]).ok()?;
+        Some((
+            userdata.json("config.json")?,
+            userdata.path_of("config.json"),
+        ))
+    };
+    let Some((config, path)) = stores.iter().find_map(read) else {
+        return;
+    };
+    let mut pod = Container::default();
+    kubernetes::from_crio(&mut pod, config.get("annotations").unwrap_or(&Value::Null));
+    for (name, value) in pod.labels {
+        container.labels.entry(name).or_insert(value);
+    }
+    found.note(&["labels"], path);
 }
 
 fn from_podman(found: &mut Found, roots: &[Directory], driver: &str) {

@@ -253,13 +253,19 @@ fn kubernetes_through_crio() {
         "io.kubernetes.cri-o.Labels":"{\"io.kubernetes.container.name\":\"db\",\"io.kubernetes.pod.uid\":\"<POD>\"}",
         "io.kubernetes.cri-o.Annotations":"{\"io.kubernetes.container.restartCount\":\"7\"}"}}"#;
     let path = "var/lib/containers/storage/overlay-containers/<A>/userdata/config.json";
-    let host = Given::files(&[(path, config)]);
+    let pod = r#"{"annotations":{"io.container.manager":"cri-o","io.kubernetes.cri-o.Labels":"{\"app\":\"db\"}",
+        "io.kubernetes.cri-o.Annotations":"{\"aground.policy\":\"lean\",\"io.kubernetes.pod.uid\":\"other\"}"}}"#;
+    let sandbox = "var/lib/containers/storage/overlay-containers/<B>/userdata/config.json";
+    let host = Given::files(&[(path, config), (sandbox, pod)]);
     let db = host.container("0::/kubepods.slice/kubepods-pod<POD_>.slice/crio-<A>.scope/container");
     assert_eq!(brief(&db), "cri-o:<A> cgroup-and-disk ()");
     assert_eq!(db.pod_container.as_deref(), Some("db"));
     assert_eq!(db.pod_name.as_deref(), Some("db-0"));
     assert_eq!(db.image_digests, ["r/db@sha256:aa"]);
     assert_eq!((db.restart_count, db.sandbox), (Some(7), Some(false)));
+    assert_eq!(db.labels["app"], "db");
+    assert_eq!(db.labels["aground.policy"], "lean");
+    assert_eq!(db.pod_uid.as_deref(), Some(POD));
 }
 
 #[test]
