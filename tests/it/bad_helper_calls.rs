@@ -1,7 +1,7 @@
 //! The helper called as the kernel never should: an error in one line, or a recorded crash that
 //! says what is missing.
 
-use aground_testkit::helper::{collect, kernel_arguments, record, vanished_pid};
+use aground_testkit::helper::{collect, keep_all, kernel_arguments, record, vanished_pid};
 use aground_testkit::run::eventually;
 use aground_testkit::site::Site;
 use aground_testkit::synthetic::Core;
@@ -212,6 +212,7 @@ fn damaged_cores_are_made_lean_or_refused_in_one_line() {
             .wrapping_add(1_442_695_040_888_963_407);
         usize::try_from(noise >> 33).unwrap() % limit
     };
+    keep_all(&site);
     for _ in 0..60 {
         // Headers and notes are what is believed.
         let mut damaged = whole.clone();

@@ -1,7 +1,7 @@
 //! What can go wrong at every step of the helper, made to go wrong there (strace(1), `inject`):
 //! whatever it is, the crash is recorded, and the record is true.
 
-use aground_testkit::helper::{collect, kernel_arguments, vanished_pid};
+use aground_testkit::helper::{collect, keep_all, kernel_arguments, vanished_pid};
 use aground_testkit::run::eventually;
 use aground_testkit::site::{Site, text};
 use aground_testkit::synthetic::Core;
@@ -85,6 +85,7 @@ const STEPS: [&str; 14] = [
 #[test]
 fn a_helper_killed_at_any_step_leaves_a_true_record() {
     let mut site = Site::new();
+    keep_all(&site);
     let (mut killed, mut before_the_entry) = (0, 0);
     for step in STEPS {
         for number in 1.. {
@@ -135,6 +136,7 @@ fn a_helper_killed_at_any_step_leaves_a_true_record() {
 #[test]
 fn a_disk_that_fails_at_any_step_leaves_a_true_record_or_a_line_in_the_log() {
     let mut site = Site::new();
+    keep_all(&site);
     let mut expected = 0;
     for step in ["mkdirat", "write", "fsync", "renameat", "openat"] {
         for onwards in ["", "+"] {
@@ -191,7 +193,8 @@ fn fallback_entries(site: &Site) -> Vec<PathBuf> {
 
 #[test]
 fn a_stream_cut_anywhere_is_recorded_as_cut() {
-    let site = Site::started();
+    let mut site = Site::new();
+    keep_all(&site);
     let whole = Core::default().bytes();
     let mut random = 1795_u64;
     let mut cuts = Vec::new();
@@ -206,6 +209,7 @@ fn a_stream_cut_anywhere_is_recorded_as_cut() {
         collect(&site, &arguments, &whole[..cut]).ok();
         cuts.push(cut);
     }
+    site.start();
     let dumps = site.wait_for(cuts.len(), &[]);
     assert_eq!(dumps.len(), cuts.len());
     for dump in dumps {

@@ -3,6 +3,7 @@
 
 mod bad_cores;
 mod bad_helper_calls;
+mod daemon_killed;
 mod faults;
 mod full_disk;
 mod hanging_files;
