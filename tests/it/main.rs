@@ -26,6 +26,7 @@ mod kernel {
     mod pages;
     mod policy;
     mod programs;
+    mod socket;
     mod storm;
     mod thin;
 }

@@ -232,17 +232,27 @@ impl Site {
 
     /// `aground install` for this site.
     pub fn install(&self) -> Outcome {
+        self.install_with(&[])
+    }
+
+    /// The same with more flags. The helper stays where the site has it, so that a real
+    /// installation on this machine is left alone.
+    pub fn install_with(&self, more: &[&str]) -> Outcome {
         let state = self.state();
         let helper = self.program("aground-collect");
-        self.aground(&[
+        let mut arguments = vec![
             "install",
             "--state-dir",
             text(&state),
+            "--destination",
+            text(&helper),
             "--helper",
             text(&helper),
             "--user",
             USER,
-        ])
+        ];
+        arguments.extend(more);
+        self.aground(&arguments)
     }
 
     /// `aground uninstall` for this site.

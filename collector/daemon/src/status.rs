@@ -124,8 +124,12 @@ fn read_line(path: &str) -> String {
 }
 
 /// Whether the kernel pipes cores to our helper, and that one into this daemon's spool:
-/// `|/usr/lib/aground/aground-collect /var/lib/aground …`.
+/// `|/usr/lib/aground/aground-collect /var/lib/aground …`. Where a listener of ours writes is its own
+/// affair.
 fn feeds(core_pattern: &str, state_dir: &Path) -> bool {
+    if core_pattern.starts_with("@@") {
+        return install::is_ours(core_pattern);
+    }
     let into = core_pattern.split_whitespace().nth(1).map(Path::new);
     install::is_ours(core_pattern) && into == Some(state_dir)
 }

@@ -6,6 +6,7 @@
 use crate::bounded::{open_regular_at, read_up_to};
 use crate::kernel_args::TEMPLATE;
 use crate::layout::{DUMPS, INCOMING, MODULES, PREVIOUS, READY};
+use crate::listener::{SOCKET, SOCKET_PATH};
 use crate::sys;
 use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid};
 use serde::{Deserialize, Serialize};
@@ -37,6 +38,32 @@ pub struct InstallOptions {
     pub destination: Option<PathBuf>,
     /// User and group of the daemon, who gets the state directory; `None`: it stays as it is.
     pub owner: Option<(u32, u32)>,
+    /// How the kernel is to hand crashes over.
+    pub interface: Interface,
+    /// The listener's socket.
+    pub socket: PathBuf,
+}
+
+/// How the kernel hands crashes over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Interface {
+    /// The best this machine has.
+    #[default]
+    Auto,
+    /// It connects to a listener's socket, and asks whether a core is wanted.
+    Socket,
+    /// It starts the helper with a pipe to it.
+    Pipe,
+}
+
+/// A way that was chosen, and why that one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chosen {
+    /// [`Interface::Socket`] or [`Interface::Pipe`].
+    pub interface: Interface,
+    /// Why, a sentence.
+    pub why: String,
 }
 
 impl InstallOptions {
@@ -47,6 +74,8 @@ impl InstallOptions {
             helper: helper.into(),
             destination: None,
             owner: None,
+            interface: Interface::Auto,
+            socket: SOCKET_PATH.into(),
         }
     }
 }
@@ -72,8 +101,8 @@ pub struct Installed {
     pub previous: Option<KernelSettings>,
     /// The installed helper.
     pub helper: PathBuf,
-    /// Whether this kernel hands over pidfds (`%F`, since 6.16), so that no process can be mistaken.
-    pub pidfd: bool,
+    /// How the kernel hands crashes over now.
+    pub chosen: Chosen,
     /// Whether the settings were ours already.
     pub already: bool,
 }
@@ -118,6 +147,11 @@ pub enum InstallError {
         /// Its length.
         length: usize,
     },
+    /// There is no listener to connect to.
+    #[error(
+        "nobody listens at {0}: start aground-collect.socket, or run aground-collect --socket STATE_DIR {0}"
+    )]
+    NoListener(PathBuf),
     /// The kernel shows something else than was written.
     #[error("the kernel did not take {wrote:?}, it has {has:?}")]
     NotTaken {
@@ -146,7 +180,15 @@ pub fn install(options: &InstallOptions) -> Result<Installed, InstallError> {
 
 /// Puts the kernel's settings back. Safe to repeat.
 pub fn uninstall(state_dir: &Path) -> Result<Uninstalled, InstallError> {
-    uninstall_at(&Sysctl::of_host(), state_dir)
+    let sysctl = Sysctl::of_host();
+    let before = sysctl.read()?;
+    let done = uninstall_at(&sysctl, state_dir)?;
+    // Only the file that we put there ourselves, and that the kernel was told to run.
+    let ran = |program: &str| before.core_pattern.starts_with(&format!("|{program} "));
+    if !matches!(done, Uninstalled::NotOurs(_)) && ran(HELPER) {
+        let _ = std::fs::remove_file(HELPER);
+    }
+    Ok(done)
 }
 
 /// The settings right now.
@@ -154,25 +196,81 @@ pub fn kernel_settings() -> Result<KernelSettings, InstallError> {
     Sysctl::of_host().read()
 }
 
-/// Whether `pattern` runs our helper, wherever that is installed.
+/// Whether `pattern` runs our helper or connects to our listener, wherever those are.
 pub fn is_ours(pattern: &str) -> bool {
+    let named =
+        |path: &str, name: &str| Path::new(path).file_name().is_some_and(|last| last == name);
+    if let Some(socket) = pattern.strip_prefix("@@") {
+        return named(socket, SOCKET);
+    }
     let program = pattern
         .strip_prefix('|')
         .and_then(|command| command.split(' ').next());
-    program.is_some_and(|program| {
-        Path::new(program)
-            .file_name()
-            .is_some_and(|name| name == HELPER_NAME)
-    })
+    program.is_some_and(|program| named(program, HELPER_NAME))
 }
 
-/// Whether this kernel hands over pidfds with a crash.
+/// Whether this kernel hands over pidfds with a crash (`%F`, since 6.16), so that no process can be
+/// mistaken for another.
 pub fn kernel_hands_over_pidfds() -> bool {
+    of_own_pidfd(sys::pidfd_tells_core_dumps)
+}
+
+fn of_own_pidfd(ask: impl Fn(&OwnedFd) -> bool) -> bool {
     let own = rustix::process::pidfd_open(
         rustix::process::getpid(),
         rustix::process::PidfdFlags::empty(),
     );
-    own.is_ok_and(|own| sys::pidfd_tells_core_dumps(&own))
+    own.is_ok_and(|own| ask(&own))
+}
+
+/// What can be known of this machine without changing it. Asked, not concluded from a version:
+/// distributions bring features to older kernels.
+struct Machine {
+    pidfd: bool,
+    signal: bool,
+    listener: bool,
+}
+
+impl Machine {
+    fn probed(socket: &Path) -> Self {
+        Self {
+            pidfd: kernel_hands_over_pidfds(),
+            signal: of_own_pidfd(sys::pidfd_tells_signals),
+            listener: std::os::unix::net::UnixStream::connect(socket).is_ok(),
+        }
+    }
+
+    fn choose(&self, asked: Interface) -> Chosen {
+        let chosen = |interface, why: &str| Chosen {
+            interface,
+            why: why.to_owned(),
+        };
+        let pipe = if self.pidfd {
+            "a pipe, with the kernel's own handle of the process (%F)"
+        } else {
+            "a pipe; this kernel hands over no handle of the process (%F needs 6.16), so that a pid must do"
+        };
+        match asked {
+            Interface::Pipe => chosen(Interface::Pipe, pipe),
+            Interface::Socket => chosen(Interface::Socket, "a socket, as asked for"),
+            Interface::Auto if !self.signal => chosen(
+                Interface::Pipe,
+                &format!(
+                    "{pipe}; through a socket this kernel does not tell the signal before the core (6.19 does)"
+                ),
+            ),
+            Interface::Auto if !self.listener => chosen(
+                Interface::Pipe,
+                &format!(
+                    "{pipe}; nobody listens on the socket (aground-collect.socket is not started)"
+                ),
+            ),
+            Interface::Auto => chosen(
+                Interface::Socket,
+                "a socket: the kernel asks before it writes a core, and crash loops cost nothing",
+            ),
+        }
+    }
 }
 
 /// The literal for `core_pattern`.
@@ -258,7 +356,12 @@ impl Sysctl {
 fn install_at(sysctl: &Sysctl, options: &InstallOptions) -> Result<Installed, InstallError> {
     let helper = options.destination.clone().unwrap_or_else(|| HELPER.into());
     // What cannot work is refused before anything is touched.
-    let core_pattern = pattern(&helper, &options.state_dir)?;
+    let piped = pattern(&helper, &options.state_dir)?;
+    let machine = Machine::probed(&options.socket);
+    let mut chosen = machine.choose(options.interface);
+    if chosen.interface == Interface::Socket && !machine.listener {
+        return Err(InstallError::NoListener(options.socket.clone()));
+    }
     let state = state_directories(&options.state_dir, options.owner)?;
     copy_helper(&options.helper, &helper)?;
     let found = sysctl.read()?;
@@ -267,20 +370,56 @@ fn install_at(sysctl: &Sysctl, options: &InstallOptions) -> Result<Installed, In
         save_previous(&state, &found)
             .map_err(io_error("saving", &options.state_dir.join(PREVIOUS)))?;
     }
-    let settings = KernelSettings {
+    let by = |core_pattern| KernelSettings {
         core_pattern,
         core_pipe_limit: PIPE_LIMIT.to_owned(),
-        boot_id: found.boot_id,
+        boot_id: found.boot_id.clone(),
     };
-    sysctl.apply(&settings)?;
+    let mut settings = by(piped);
+    if chosen.interface == Interface::Socket {
+        let socket = by(socket_pattern(&options.socket)?);
+        match sysctl.apply(&socket) {
+            Ok(()) => settings = socket,
+            Err(error) if options.interface == Interface::Auto => {
+                chosen = machine.choose(Interface::Pipe);
+                chosen.why = format!("{}; the socket was refused: {error}", chosen.why);
+                sysctl.apply(&settings)?;
+            }
+            Err(error) => return Err(error),
+        }
+    } else {
+        sysctl.apply(&settings)?;
+    }
     let previous = previous(&state);
     Ok(Installed {
         settings,
         previous,
         helper,
-        pidfd: kernel_hands_over_pidfds(),
+        chosen,
         already,
     })
+}
+
+/// The literal for a socket: it is not expanded, and may have no spaces (`coredump_parse`,
+/// fs/coredump.c).
+fn socket_pattern(socket: &Path) -> Result<String, InstallError> {
+    let unfit = |reason| InstallError::UnfitPath {
+        path: socket.to_owned(),
+        reason,
+    };
+    let text = socket.to_str().ok_or_else(|| unfit("it is not UTF-8"))?;
+    if text.contains([' ', '\n']) || text.contains("..") || !socket.is_absolute() {
+        return Err(unfit("it must be absolute, without spaces and .."));
+    }
+    let pattern = format!("@@{text}");
+    // A socket's address has 108 bytes (UNIX_PATH_MAX).
+    if text.len() < 108 && pattern.len() <= MAX_PATTERN {
+        Ok(pattern)
+    } else {
+        Err(InstallError::TooLong {
+            length: pattern.len(),
+        })
+    }
 }
 
 fn uninstall_at(sysctl: &Sysctl, state_dir: &Path) -> Result<Uninstalled, InstallError> {
@@ -566,8 +705,10 @@ mod tests {
     #[test]
     fn only_our_helper_is_ours() {
         assert!(is_ours("|/opt/x/aground-collect /s %P"));
+        assert!(is_ours("@@/run/aground/aground-coredump.sock"));
         for pattern in [
             "",
+            "@@/run/systemd/coredump",
             "core",
             "|",
             "|/bin/aground-collector",
@@ -575,6 +716,50 @@ mod tests {
             "|/x/y /aground-collect",
         ] {
             assert!(!is_ours(pattern), "{pattern}");
+        }
+    }
+
+    #[test]
+    fn the_best_way_is_chosen_and_explained() {
+        let machine = |pidfd, signal, listener| super::Machine {
+            pidfd,
+            signal,
+            listener,
+        };
+        let chosen = machine(true, true, true).choose(Interface::Auto);
+        assert_eq!(chosen.interface, Interface::Socket);
+        for (machine, why) in [
+            (machine(true, false, true), "does not tell the signal"),
+            (machine(true, true, false), "nobody listens"),
+            (machine(false, false, false), "a pid must do"),
+        ] {
+            let chosen = machine.choose(Interface::Auto);
+            assert_eq!(chosen.interface, Interface::Pipe);
+            assert!(chosen.why.contains(why), "{}", chosen.why);
+        }
+        let forced = machine(true, true, true).choose(Interface::Pipe);
+        assert_eq!(forced.interface, Interface::Pipe);
+    }
+
+    #[test]
+    fn without_a_listener_no_socket_is_set() {
+        let machine = Machine::new("core", "0");
+        let mut options = machine.options();
+        options.interface = Interface::Socket;
+        options.socket = machine.temp.path().join(SOCKET);
+        let refused = install_at(&machine.sysctl, &options);
+        assert!(matches!(refused, Err(InstallError::NoListener(_))));
+        let _listener = std::os::unix::net::UnixListener::bind(&options.socket).unwrap();
+        let installed = install_at(&machine.sysctl, &options).unwrap();
+        assert_eq!(
+            installed.settings.core_pattern,
+            format!("@@{}", options.socket.display())
+        );
+        assert!(is_ours(&machine.settings().0));
+        machine.uninstall();
+        assert_eq!(machine.settings().0, "core");
+        for unfit in ["/a b", "relative", "/a/../b"] {
+            assert!(socket_pattern(Path::new(unfit)).is_err(), "{unfit}");
         }
     }
 }

@@ -15,6 +15,7 @@
 //! [`run`] is that path on one page.
 
 pub mod access;
+mod arrival;
 pub mod bounded;
 pub mod capture;
 pub mod container;
@@ -27,6 +28,7 @@ pub mod identity;
 pub mod install;
 pub mod kernel_args;
 pub mod layout;
+pub mod listener;
 pub mod log_tail;
 pub mod policy;
 pub mod process;

@@ -4,9 +4,10 @@
 //! instruction is time the dead container cannot restart in; after it, we are in no hurry.
 
 use crate::access;
+use crate::arrival::{Arrival, CONNECTION};
 use crate::bounded::first_line;
 use crate::capture::auxv;
-use crate::capture::elf::read_core_head;
+use crate::capture::elf::{CoreHead, read_core_head};
 use crate::capture::memory::{self, CoreStream, DyingProcess};
 use crate::capture::modules::{self, OpenFile};
 use crate::capture::stream;
@@ -17,7 +18,7 @@ use crate::disk::host::HostRoot;
 use crate::governor;
 use crate::id::DumpId;
 use crate::identity::{self, Texts};
-use crate::kernel_args::KernelArgs;
+use crate::kernel_args::{KernelArgs, signal_named};
 use crate::layout::{LOG, fallback_dir};
 use crate::log_tail;
 use crate::policy::{self, Ceiling, Choice};
@@ -30,7 +31,6 @@ use crate::settings::Settings;
 use crate::spool::{self, Entry, Spool, SpoolError};
 use crate::supervisor;
 use crate::surroundings;
-use crate::sys;
 use crate::text::escape_bytes;
 use crate::turn;
 use crate::watchdog::Watchdog;
@@ -59,17 +59,16 @@ pub fn at_death(args: &[OsString], started: Instant) -> ExitCode {
 }
 
 fn collect(words: &[OsString], started: Instant) -> Result<(), SpoolError> {
-    let args = KernelArgs::parse(words);
-
+    let mut arrival = arrived(words)?;
     // Hold on to the process, then read what /proc and the disk know about it.
-    let inherited = args.pidfd.and_then(sys::inherited_pidfd);
-    let inherited = inherited.filter(|fd| process::pid_of(fd).is_some());
-    let has_pidfd = inherited.is_some();
+    let pidfd = arrival.pidfd.take();
+    let has_pidfd = pidfd.is_some();
+    let args = &arrival.args;
     let mut problems = args.problems.clone();
-    let pinned = Pinned::new(args.facts.pid, inherited)
+    let pinned = Pinned::new(args.facts.pid, pidfd)
         .map_err(|error| problems.push(chain(&error)))
         .ok();
-    let mut record = new_record(&args, has_pidfd, problems);
+    let mut record = new_record(args, has_pidfd, problems);
     let watchdog = watch(&args.state_dir, &record, words);
     let log = pinned
         .as_ref()
@@ -97,36 +96,50 @@ fn collect(words: &[OsString], started: Instant) -> Result<(), SpoolError> {
         watchdog.record_written(record.clone(), entry.witness(), hold_max);
     }
 
+    let ceiling = if writable {
+        governed(&args.state_dir, &settings, &choice, &mut record)
+    } else {
+        Ceiling {
+            policy: Policy::Record,
+            reason: "only the record could be written".to_owned(),
+        }
+    };
+    let wanted = choice.policy.max(ceiling.policy) != Policy::Record;
+    let comes = arrival.answer(wanted).unwrap_or_else(|error| {
+        let problem = format!("the kernel wrote no core: {error}");
+        record.problems.push(problem);
+        false
+    });
+
     // Its memory, and descriptors of the files it had mapped.
     let mut core = CoreStream::new(started, hold_max);
     stream::enlarge_pipe(rustix::stdio::stdin());
-    let mut head = read_core_head(&mut core);
+    let mut head = CoreHead::default();
+    if comes {
+        head = read_core_head(&mut core);
+    }
     let vector = auxv::of_core(&mut head, &mut core);
+    if record.signal.number == 0 {
+        record.signal = signal_named(auxv::signal_of_core(&head).unwrap_or(0));
+    }
     settle_access(&mut record, vector.as_deref());
     entry.restrict_to(record.capture.access);
     let files = pinned
         .as_ref()
         .map(|pinned| open_files(pinned, &mut record))
         .unwrap_or_default();
-    let core_file = if writable {
-        let ceiling = governed(&args.state_dir, &settings, &choice, &mut record);
-        let decision = policy::decide(&choice, &ceiling, head.size, entry.free_bytes());
-        surroundings::join_own_cgroup();
-        let patience = started.checked_add(hold_max / 2).unwrap_or(started);
-        let (decision, _turn) = turn::wait(decision, head.size, &args.state_dir, patience);
-        let mut process = DyingProcess {
-            head: &head,
-            stream: &mut core,
-            pinned: pinned.as_ref(),
-            deadline: started.checked_add(hold_max).unwrap_or(started),
-            lean_max: choice.limits.lean_max,
-        };
-        memory::capture_memory(decision, &mut process, &entry, &mut record)
-    } else {
-        record.capture.reason = Some("only the record could be written".to_owned());
-        record.capture.core_size = head.size;
-        None
+    let decision = policy::decide(&choice, &ceiling, head.size, entry.free_bytes());
+    surroundings::join_own_cgroup();
+    let patience = started.checked_add(hold_max / 2).unwrap_or(started);
+    let (decision, _turn) = turn::wait(decision, head.size, &args.state_dir, patience);
+    let mut process = DyingProcess {
+        head: &head,
+        stream: &mut core,
+        pinned: pinned.as_ref(),
+        deadline: started.checked_add(hold_max).unwrap_or(started),
+        lean_max: choice.limits.lean_max,
     };
+    let core_file = memory::capture_memory(decision, &mut process, &entry, &mut record);
 
     // The container may restart now.
     surroundings::release();
@@ -156,6 +169,18 @@ fn collect(words: &[OsString], started: Instant) -> Result<(), SpoolError> {
     record.capture.state = CaptureState::Complete;
     last_record(writable.then_some(&*args.state_dir), &entry, &mut record)?;
     entry.finish()
+}
+
+/// The crash by whichever way it comes.
+fn arrived(words: &[OsString]) -> Result<Arrival, SpoolError> {
+    match words {
+        [verb, state_dir, ..] if *verb == CONNECTION => Arrival::by_socket(state_dir.into())
+            .map_err(|source| SpoolError {
+                action: "taking the kernel's call",
+                source,
+            }),
+        words => Ok(Arrival::by_pipe(words)),
+    }
 }
 
 /// Should nothing go on, leaves a record of what the kernel's arguments say.

@@ -3,7 +3,7 @@
 use super::plugin;
 use super::session::Failure;
 use super::text::visible;
-use aground_helper::install::{InstallOptions, Installed, install};
+use aground_helper::install::{InstallOptions, Installed, Interface, install};
 use std::path::{Path, PathBuf};
 
 /// Send crashes of this machine to Aground: install the helper, point the kernel at it
@@ -15,6 +15,15 @@ pub struct Arguments {
     /// Helper program to install [default: aground-collect beside this program]
     #[arg(long, value_name = "FILE")]
     helper: Option<PathBuf>,
+    /// Where to put the helper [default: /usr/lib/aground/aground-collect]
+    #[arg(long, value_name = "FILE")]
+    destination: Option<PathBuf>,
+    /// How the kernel hands crashes over: auto, socket or pipe
+    #[arg(long, value_name = "INTERFACE", default_value = "auto", value_parser = interface)]
+    interface: Interface,
+    /// The listener's socket
+    #[arg(long, value_name = "PATH", default_value = aground_helper::listener::SOCKET_PATH)]
+    socket: PathBuf,
     /// User of the daemon, who owns the state directory [default: aground if there is one, else root]
     #[arg(long, value_name = "NAME")]
     user: Option<String>,
@@ -31,6 +40,9 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     require_root("install")?;
     let options = InstallOptions {
         owner: owner(arguments.user.as_deref())?,
+        destination: arguments.destination.clone(),
+        interface: arguments.interface,
+        socket: arguments.socket.clone(),
         ..InstallOptions::new(&arguments.state_dir, helper(arguments.helper.as_deref())?)
     };
     let installed = install(&options).map_err(|error| Failure::Other(error.into()))?;
@@ -43,6 +55,15 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     Ok(())
 }
 
+fn interface(text: &str) -> Result<Interface, String> {
+    match text {
+        "auto" => Ok(Interface::Auto),
+        "socket" => Ok(Interface::Socket),
+        "pipe" => Ok(Interface::Pipe),
+        _ => Err("it is auto, socket or pipe".to_owned()),
+    }
+}
+
 fn tell(installed: &Installed) {
     println!(
         "helper         {}",
@@ -52,6 +73,7 @@ fn tell(installed: &Installed) {
         "core_pattern   {}",
         visible(&installed.settings.core_pattern)
     );
+    println!("interface      {}", visible(&installed.chosen.why));
     println!(
         "pipe limit     {}",
         visible(&installed.settings.core_pipe_limit)

@@ -1,7 +1,8 @@
-//! What the kernel runs when a process dies (see `aground_helper::run`), and what the daemon runs
-//! to make stored cores lean (see `aground_helper::thin`).
+//! What the kernel runs when a process dies (see `aground_helper::run`) or connects to
+//! (`aground_helper::listener`), and what the daemon runs to make stored cores lean
+//! (`aground_helper::thin`).
 
-use aground_helper::thin;
+use aground_helper::{listener, thin};
 use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
@@ -19,6 +20,12 @@ fn main() -> ExitCode {
     // The kernel's first argument is an absolute path.
     if let Some((_, rest)) = args.split_first().filter(|(verb, _)| *verb == thin::VERB) {
         return thin::run(rest);
+    }
+    if let Some((_, rest)) = args
+        .split_first()
+        .filter(|(verb, _)| *verb == listener::VERB)
+    {
+        return listener::run(rest);
     }
     aground_helper::run::at_death(&args, started)
 }

@@ -9,7 +9,8 @@ use std::io::Read;
 
 /// Bytes of notes looked at: registers of one thread, `prpsinfo`, `siginfo`, and the vector.
 const NOTES: usize = 16 * 1024;
-/// The note's type (include/uapi/linux/elf.h).
+/// Types of notes (include/uapi/linux/elf.h).
+const NT_PRSTATUS: u32 = 1;
 const NT_AUXV: u32 = 6;
 
 /// The vector as the dying process had it. Reads as much more of the stream into `head` as that
@@ -20,7 +21,16 @@ pub fn of_core(head: &mut CoreHead, stream: &mut impl Read) -> Option<Vec<u8>> {
     let missing = u64::try_from(end.saturating_sub(head.bytes.len())).ok()?;
     // What a broken stream gave before it broke may be enough.
     let _ = stream.take(missing).read_to_end(&mut head.bytes);
-    auxv_note(head.bytes.get(start..head.bytes.len().min(end))?)
+    let vector = note(head.bytes.get(start..head.bytes.len().min(end))?, NT_AUXV)?;
+    Some(vector.to_vec())
+}
+
+/// The signal that killed the process, from the first thread's status in the beginning of a core:
+/// `pr_cursig` of `struct elf_prstatus`, behind three words of `elf_siginfo`.
+pub(crate) fn signal_of_core(head: &CoreHead) -> Option<i32> {
+    let notes = head.bytes.get(notes_start(&head.bytes)?..)?;
+    let number = note(notes, NT_PRSTATUS)?.get(12..14)?;
+    Some(i16::from_ne_bytes(number.try_into().ok()?).into())
 }
 
 fn notes_start(head: &[u8]) -> Option<usize> {
@@ -34,7 +44,8 @@ fn notes_start(head: &[u8]) -> Option<usize> {
     (start <= head.len()).then_some(start)
 }
 
-fn auxv_note(mut notes: &[u8]) -> Option<Vec<u8>> {
+/// The description of the first note of a kind.
+fn note(mut notes: &[u8], wanted: u32) -> Option<&[u8]> {
     let word = |bytes: &[u8], at: usize| {
         let four: [u8; 4] = bytes.get(at..at.checked_add(4)?)?.try_into().ok()?;
         Some(u32::from_ne_bytes(four))
@@ -44,8 +55,8 @@ fn auxv_note(mut notes: &[u8]) -> Option<Vec<u8>> {
         let (name, description, kind) = (size(0)?, size(4)?, word(notes, 8)?);
         let start = name.checked_add(12)?.checked_next_multiple_of(4)?;
         let end = start.checked_add(description)?;
-        if kind == NT_AUXV {
-            return notes.get(start..end).map(<[u8]>::to_vec);
+        if kind == wanted {
+            return notes.get(start..end);
         }
         notes = notes.get(end.checked_next_multiple_of(4)?..)?;
     }
@@ -54,7 +65,11 @@ fn auxv_note(mut notes: &[u8]) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use super::*;
+    use super::{CoreHead, NT_AUXV, of_core};
+
+    fn auxv_note(notes: &[u8]) -> Option<&[u8]> {
+        super::note(notes, NT_AUXV)
+    }
 
     fn note(kind: u32, description: &[u8]) -> Vec<u8> {
         let mut note = Vec::new();
