@@ -17,6 +17,7 @@ mod kernel {
     mod claim;
     mod context;
     mod docker_cli;
+    mod doctor;
     mod engines;
     mod groups;
     mod hanging_files;

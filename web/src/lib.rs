@@ -37,11 +37,12 @@ impl App {
 
 /// All routes, behind the guards that hold for every one of them.
 pub fn router(app: App) -> Router {
-    use api::{cores, dumps, events, governor, groups, health, modules, prune, status};
+    use api::{cores, doctor, dumps, events, governor, groups, health, modules, prune, status};
     Router::new()
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/api/v1/status", get(status::status))
+        .route("/api/v1/doctor", get(doctor::examine))
         .route("/api/v1/events", get(events::events))
         .route("/api/v1/dumps", get(dumps::list))
         .route(

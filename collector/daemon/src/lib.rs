@@ -8,6 +8,7 @@
 
 mod config;
 mod daemon;
+pub mod doctor;
 mod governor;
 mod intake;
 mod queue;

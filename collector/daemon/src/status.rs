@@ -1,6 +1,7 @@
 //! What an operator asks first.
 
 use crate::daemon::Daemon;
+use crate::doctor;
 use crate::retention::RetentionStatus;
 use crate::spool;
 use aground_helper::{install, layout};
@@ -104,6 +105,16 @@ impl Daemon {
             waiting: live.waiting.clone(),
             retention: live.retention.clone(),
         }
+    }
+}
+
+impl Daemon {
+    /// Examines this machine, as far as the daemon can see it. Blocks on disk.
+    pub fn examine(&self) -> Vec<doctor::Check> {
+        let min_free = self.inner.live().retention.limits.min_free;
+        let mut facts = doctor::Facts::gather(&self.inner.config.state_dir, min_free);
+        facts.daemon = Some(Ok(env!("CARGO_PKG_VERSION").to_owned()));
+        doctor::examine(&facts)
     }
 }
 

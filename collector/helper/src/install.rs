@@ -196,6 +196,11 @@ pub fn kernel_settings() -> Result<KernelSettings, InstallError> {
     Sysctl::of_host().read()
 }
 
+/// What was set before [`install`], as far as it was saved and may be believed; for root to read.
+pub fn previous_settings(state_dir: &Path) -> Option<KernelSettings> {
+    previous(&crate::bounded::open_dir(state_dir).ok()?)
+}
+
 /// Whether `pattern` runs our helper or connects to our listener, wherever those are.
 pub fn is_ours(pattern: &str) -> bool {
     let named =

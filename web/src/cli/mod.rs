@@ -5,6 +5,7 @@ pub mod bt;
 pub mod complete;
 pub mod cp;
 pub mod docker;
+pub mod doctor;
 pub mod governor;
 pub mod groups;
 pub mod human;
@@ -71,6 +72,8 @@ enum Verb {
     Dump(DumpVerb),
     #[command(help_template = HELP)]
     Analyze(analyze::Arguments),
+    #[command(help_template = HELP)]
+    Doctor(doctor::Arguments),
     #[command(help_template = HELP)]
     Ping(ping::Arguments),
     #[command(help_template = HELP)]
@@ -166,6 +169,9 @@ fn dispatch(verb: Verb, endpoint: Endpoint, program: &'static str) -> Result<(),
         Verb::Install(arguments) => install::run(&arguments),
         Verb::Uninstall(arguments) => uninstall::run(&arguments),
         Verb::Whoami(arguments) => whoami::run(&arguments),
+        Verb::Doctor(arguments) => with_session(endpoint, program, async |session| {
+            doctor::run(&arguments, session).await
+        }),
         Verb::Ping(arguments) => with_session(endpoint, program, async |session| {
             ping::run(&arguments, session).await
         }),

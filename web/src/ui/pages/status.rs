@@ -6,6 +6,7 @@ use crate::App;
 use crate::ui::view::bytes;
 use crate::ui::view::text::{self, Brief};
 use crate::ui::view::time::{self, Moment};
+use aground_daemon::doctor::{self, Check, Health};
 use aground_daemon::{DaemonStatus, Governed};
 use aground_helper::record::Policy;
 use aground_store::retention::Action;
@@ -55,7 +56,29 @@ pub struct StatusPage {
     waits: Option<Brief>,
     given_up: Vec<GivenUp>,
     loops: Vec<Loop>,
+    troubles: Vec<Finding>,
     healthy: bool,
+}
+
+/// Something that is not well.
+#[derive(Clone, Debug)]
+struct Finding {
+    name: String,
+    failing: bool,
+    what: Brief,
+    advice: String,
+}
+
+impl Finding {
+    /// `None` for what is well.
+    fn new(check: &Check) -> Option<Self> {
+        (check.health != Health::Ok).then(|| Self {
+            name: check.name.clone(),
+            failing: check.health == Health::Fail,
+            what: Brief::new(&check.finding, 400),
+            advice: check.advice.clone().unwrap_or_default(),
+        })
+    }
 }
 
 /// A crash loop that keeps less memory.
@@ -128,7 +151,12 @@ impl GivenUp {
 
 impl StatusPage {
     /// The page, seen from `now_ms`.
-    pub fn new(status: &DaemonStatus, governed: &[Governed], now_ms: i64) -> Self {
+    pub fn new(
+        status: &DaemonStatus,
+        governed: &[Governed],
+        checks: &[Check],
+        now_ms: i64,
+    ) -> Self {
         let brief = |(name, why): &(String, String)| (Brief::new(name, 80), Brief::new(why, 400));
         Self {
             shell: Shell::new("status"),
@@ -158,11 +186,13 @@ impl StatusPage {
                 .filter_map(|one| Loop::new(one, now_ms))
                 .take(MOST_LOOPS)
                 .collect(),
+            troubles: checks.iter().filter_map(Finding::new).collect(),
             healthy: status.installed
                 && status.retention.unmet.is_none()
                 && status.waiting.is_none()
                 && status.rejected.is_empty()
-                && status.store.failed == 0,
+                && status.store.failed == 0
+                && doctor::worst(checks) != Health::Fail,
         }
     }
 }
@@ -259,10 +289,15 @@ fn storage(status: &DaemonStatus) -> Vec<Fact> {
 /// `GET /status`.
 pub async fn page(State(app): State<App>) -> Result<Response, Trouble> {
     let daemon = app.daemon.clone();
-    let read = move || (daemon.status(), daemon.governed());
-    let (status, governed) = tokio::task::spawn_blocking(read)
+    let read = move || (daemon.status(), daemon.governed(), daemon.examine());
+    let (status, governed, checks) = tokio::task::spawn_blocking(read)
         .await
         .map_err(|error| Trouble::internal(&error))?;
     let governed = governed.map_err(|error| Trouble::internal(&error))?;
-    Ok(html(&StatusPage::new(&status, &governed, time::now_ms())))
+    Ok(html(&StatusPage::new(
+        &status,
+        &governed,
+        &checks,
+        time::now_ms(),
+    )))
 }
