@@ -5,6 +5,7 @@ mod bad_cores;
 mod bad_helper_calls;
 mod daemon_killed;
 mod faults;
+mod forward;
 mod full_disk;
 mod hanging_files;
 mod privilege;
@@ -19,6 +20,7 @@ mod kernel {
     mod docker_cli;
     mod doctor;
     mod engines;
+    mod forward;
     mod groups;
     mod hanging_files;
     mod install;

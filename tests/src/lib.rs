@@ -9,6 +9,7 @@ pub mod docker;
 pub mod engines;
 pub mod fuse;
 pub mod gdb;
+pub mod handler;
 pub mod helper;
 pub mod house;
 pub mod http;

@@ -159,6 +159,16 @@ impl Site {
         self.start_with(serve);
     }
 
+    /// Starts the daemon with a configuration file.
+    #[track_caller]
+    pub fn start_with_config(&mut self, text: &str) {
+        let path = self.path().join("config.toml");
+        fs::write(&path, text).expect("write the configuration");
+        let mut serve = self.serve();
+        serve.arg("--config").arg(path);
+        self.start_with(serve);
+    }
+
     /// Starts the daemon and waits until it answers.
     #[track_caller]
     pub fn start(&mut self) {

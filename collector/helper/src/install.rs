@@ -514,11 +514,16 @@ fn copy_helper(from: &Path, to: &Path) -> Result<(), InstallError> {
     })
 }
 
+/// The settings `aground install` replaced, if they are known for sure.
+pub(crate) fn remembered(state_dir: &Path) -> Option<KernelSettings> {
+    previous(&crate::bounded::open_dir(state_dir).ok()?)
+}
+
 fn save_previous(state: &OwnedFd, settings: &KernelSettings) -> io::Result<()> {
     const NEW: &str = "previous.json.new";
     let _ = rustix::fs::unlinkat(state, NEW, AtFlags::empty());
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let file = rustix::fs::openat(state.as_fd(), NEW, flags, Mode::RUSR | Mode::WUSR)?;
+    let file = rustix::fs::openat(state.as_fd(), NEW, flags, Mode::RUSR)?;
     let mut file = File::from(file);
     file.write_all(&serde_json::to_vec_pretty(settings)?)?;
     file.sync_all()?;
@@ -529,12 +534,13 @@ fn save_previous(state: &OwnedFd, settings: &KernelSettings) -> io::Result<()> {
 /// What was saved; `None` when there is nothing usable, or when it is a pattern of ours.
 ///
 /// The state directory is the daemon's, which is not root: a file it could have put there would
-/// let it choose a program for the kernel to run as root. Hence only our own file is believed.
+/// let it choose a program for the kernel to run as root. Hence only our own file is believed, by its
+/// owner and by a mode that nothing else of ours there has: the daemon can rename what is root's.
 fn previous(state: &OwnedFd) -> Option<KernelSettings> {
     let file = open_regular_at(state, PREVIOUS).ok()?;
     let stat = rustix::fs::fstat(&file).ok()?;
-    let others = Mode::from_raw_mode(stat.st_mode) & (Mode::RWXG | Mode::RWXO);
-    let ours = stat.st_uid == rustix::process::geteuid().as_raw() && others.is_empty();
+    let mode = Mode::from_raw_mode(stat.st_mode);
+    let ours = stat.st_uid == rustix::process::geteuid().as_raw() && mode == Mode::RUSR;
     if !ours || stat.st_nlink != 1 {
         return None;
     }
@@ -629,7 +635,7 @@ mod tests {
         }
         assert_eq!(mode(installed.helper.clone()), 0o755);
         assert_eq!(fs::read(installed.helper).unwrap(), b"the helper");
-        assert_eq!(mode(state.join(PREVIOUS)), 0o600);
+        assert_eq!(mode(state.join(PREVIOUS)), 0o400);
     }
 
     #[test]
@@ -660,7 +666,7 @@ mod tests {
             let _ = fs::remove_file(&path);
             if let Some(text) = damage {
                 fs::write(&path, text).unwrap();
-                fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+                fs::set_permissions(&path, fs::Permissions::from_mode(0o400)).unwrap();
             }
             machine.set("|/x/aground-collect /s", "16");
             assert!(
@@ -677,10 +683,16 @@ mod tests {
         machine.install();
         let path = machine.options().state_dir.join(PREVIOUS);
         let evil = r#"{"core_pattern":"|/tmp/evil","core_pipe_limit":"0"}"#;
-        fs::write(&path, evil).unwrap();
-        std::os::unix::fs::chown(&path, Some(12345), None).unwrap();
-        assert!(matches!(machine.uninstall(), Uninstalled::Defaults(_)));
-        assert_eq!(machine.settings().0, "core");
+        let ours = machine.settings().0;
+        for (owner, mode) in [(12345, 0o400), (0, 0o600)] {
+            let _ = fs::remove_file(&path);
+            fs::write(&path, evil).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            std::os::unix::fs::chown(&path, Some(owner), None).unwrap();
+            machine.set(&ours, "16");
+            assert!(matches!(machine.uninstall(), Uninstalled::Defaults(_)));
+            assert_eq!(machine.settings().0, "core");
+        }
     }
 
     #[test]

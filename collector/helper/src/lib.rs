@@ -21,6 +21,7 @@ pub mod capture;
 pub mod container;
 mod context;
 pub mod disk;
+mod forward;
 pub mod glob;
 pub mod governor;
 pub mod id;

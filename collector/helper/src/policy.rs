@@ -4,7 +4,7 @@
 //! crash loop or missing rights leave of it ([`Ceiling`]), and what fits the disk.
 
 use crate::glob;
-use crate::record::{Policy, Record};
+use crate::record::{Forward, Policy, Record};
 use crate::redact::Redaction;
 use crate::settings::{Rule, Settings};
 use crate::units::{Bytes, Span};
@@ -27,6 +27,8 @@ pub struct Choice {
     pub limits: Limits,
     /// What is kept out of the record.
     pub redact: Redaction,
+    /// Whether the handler that was there before gets the crash as well.
+    pub forward: Forward,
 }
 
 /// Bounds of one capture.
@@ -99,11 +101,16 @@ pub fn choose(settings: &Settings, record: &Record, problems: &mut Vec<String>) 
         lean_max: lean_max.unwrap_or(settings.lean_max).0,
         hold_max: hold_max.map_or(configured, |asked| asked.min(configured)).0,
     };
+    let forward = match container {
+        Some(_) => settings.forward.containers,
+        None => settings.forward.host,
+    };
     Choice {
         policy,
         from,
         limits,
         redact: labels.redaction(&settings.redact),
+        forward: rule.and_then(|rule| rule.forward).unwrap_or(forward),
     }
 }
 

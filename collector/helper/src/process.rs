@@ -107,6 +107,11 @@ impl Pinned {
         }
     }
 
+    /// The kernel's handle of the process.
+    pub(crate) fn pidfd(&self) -> Option<&OwnedFd> {
+        self.pidfd.as_ref()
+    }
+
     /// The directory `/proc/<pid>`.
     pub fn proc(&self) -> &OwnedFd {
         &self.proc

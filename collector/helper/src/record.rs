@@ -197,6 +197,35 @@ pub struct Capture {
     pub bytes_stored: u64,
     /// Whether fewer bytes arrived than the headers announce.
     pub truncated: bool,
+    /// What became of the crash with the handler that was there before; `None` when it was ours alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forwarded: Option<Forwarded>,
+}
+
+/// Whether the handler that was there before gets a crash as well.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Forward {
+    /// It does not hear of it.
+    #[default]
+    No,
+    /// It gets the core, and what is kept here is kept.
+    Also,
+    /// It gets the core, and here is the record alone.
+    Instead,
+}
+
+/// What the other handler was given.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Forwarded {
+    /// Its program.
+    pub to: String,
+    /// Whether no memory was to be kept here.
+    pub instead: bool,
+    /// Bytes of core it took.
+    pub bytes: u64,
+    /// Why that is not all, or what went wrong; `None` when it ended well.
+    pub trouble: Option<String>,
 }
 
 /// How far the capture came.

@@ -15,6 +15,7 @@ use crate::context;
 use crate::disk::Disk;
 use crate::disk::docker::Log;
 use crate::disk::host::HostRoot;
+use crate::forward::Forwarding;
 use crate::governor;
 use crate::id::DumpId;
 use crate::identity::{self, Texts};
@@ -24,7 +25,7 @@ use crate::log_tail;
 use crate::policy::{self, Ceiling, Choice};
 use crate::process::{self, Pinned};
 use crate::record::{
-    Capture, CaptureState, Context, Host, Kept, Policy, Process, RECORD_SCHEMA, Record,
+    Capture, CaptureState, Context, Forward, Host, Kept, Policy, Process, RECORD_SCHEMA, Record,
 };
 use crate::reserve;
 use crate::settings::Settings;
@@ -96,15 +97,10 @@ fn collect(words: &[OsString], started: Instant) -> Result<(), SpoolError> {
         watchdog.record_written(record.clone(), entry.witness(), hold_max);
     }
 
-    let ceiling = if writable {
-        governed(&args.state_dir, &settings, &choice, &mut record)
-    } else {
-        Ceiling {
-            policy: Policy::Record,
-            reason: "only the record could be written".to_owned(),
-        }
-    };
-    let wanted = choice.policy.max(ceiling.policy) != Policy::Record;
+    let state_dir = Some(&*args.state_dir).filter(|_| writable);
+    let ceiling = governed(state_dir, &settings, &choice, &mut record);
+    let kept = choice.policy.max(ceiling.policy) != Policy::Record;
+    let wanted = kept || choice.forward != Forward::No;
     let comes = arrival.answer(wanted).unwrap_or_else(|error| {
         let problem = format!("the kernel wrote no core: {error}");
         record.problems.push(problem);
@@ -122,6 +118,11 @@ fn collect(words: &[OsString], started: Instant) -> Result<(), SpoolError> {
     if record.signal.number == 0 {
         record.signal = signal_named(auxv::signal_of_core(&head).unwrap_or(0));
     }
+    // Who had the crashes before us may get this one, too.
+    let forward = if comes { choice.forward } else { Forward::No };
+    let forwarding = Forwarding::begin(forward, &args.state_dir, pinned.as_ref(), &mut record);
+    let ceiling = ceiling_beside(forwarding.as_ref()).unwrap_or(ceiling);
+    core.pass_on_to(forwarding, &head.bytes);
     settle_access(&mut record, vector.as_deref());
     entry.restrict_to(record.capture.access);
     let files = pinned
@@ -140,6 +141,8 @@ fn collect(words: &[OsString], started: Instant) -> Result<(), SpoolError> {
         lean_max: choice.limits.lean_max,
     };
     let core_file = memory::capture_memory(decision, &mut process, &entry, &mut record);
+
+    record.capture.forwarded = core.pass_on_rest();
 
     // The container may restart now.
     surroundings::release();
@@ -167,7 +170,7 @@ fn collect(words: &[OsString], started: Instant) -> Result<(), SpoolError> {
         keep_log(log, &entry, &mut record);
     }
     record.capture.state = CaptureState::Complete;
-    last_record(writable.then_some(&*args.state_dir), &entry, &mut record)?;
+    last_record(state_dir, &entry, &mut record)?;
     entry.finish()
 }
 
@@ -193,13 +196,28 @@ fn watch(state_dir: &Path, record: &Record, words: &[OsString]) -> Option<Watchd
     Watchdog::start(record.clone(), words, leave)
 }
 
-/// What the governor leaves of what was asked for.
+/// Nothing is left for us to keep when another handler has the memory for itself.
+fn ceiling_beside(forwarding: Option<&Forwarding>) -> Option<Ceiling> {
+    let other = forwarding?.instead()?;
+    Some(Ceiling {
+        policy: Policy::Record,
+        reason: format!("the memory went to {other}"),
+    })
+}
+
+/// What the governor leaves of what was asked for, where there is a place for it.
 fn governed(
-    state_dir: &Path,
+    state_dir: Option<&Path>,
     settings: &Settings,
     choice: &Choice,
     record: &mut Record,
 ) -> Ceiling {
+    let Some(state_dir) = state_dir else {
+        return Ceiling {
+            policy: Policy::Record,
+            reason: "only the record could be written".to_owned(),
+        };
+    };
     let asked = choice.policy;
     let consulted = governor::consult(state_dir, record, asked, &settings.governor, now_ms());
     consulted.unwrap_or_else(|error| {

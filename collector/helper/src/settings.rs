@@ -8,7 +8,7 @@ use crate::bounded::{open_dir, read_regular_at};
 use crate::governor::GovernorSettings;
 use crate::layout::CAPTURE;
 use crate::policy::Limits;
-use crate::record::Policy;
+use crate::record::{Forward, Policy};
 use crate::redact::Redaction;
 use crate::units::{Bytes, Span};
 use serde::{Deserialize, Serialize};
@@ -40,6 +40,9 @@ pub struct Settings {
     pub redact: Redaction,
     /// How a crash loop is kept from filling the disk.
     pub governor: GovernorSettings,
+    /// Which crashes the handler that was there before gets as well.
+    #[serde(skip_serializing_if = "is_default")]
+    pub forward: ForwardSettings,
     /// Rules, of which the first that matches counts.
     #[serde(rename = "rule", skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<Rule>,
@@ -55,9 +58,25 @@ impl Default for Settings {
             hold_max: Span(limits.hold_max),
             redact: Redaction::default(),
             governor: GovernorSettings::default(),
+            forward: ForwardSettings::default(),
             rules: Vec::new(),
         }
     }
+}
+
+/// What the handler that was there before gets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ForwardSettings {
+    /// Crashes of processes in no container.
+    pub host: Forward,
+    /// Crashes in containers.
+    pub containers: Forward,
+}
+
+/// What is not asked for is not written: a helper of an older version reads the file, too.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// What to keep of the crashes it matches. Every condition that is given must hold; patterns may
@@ -98,6 +117,9 @@ pub struct Rule {
     /// Longest the process may be held.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hold_max: Option<Span>,
+    /// Whether the handler that was there before gets it as well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub forward: Option<Forward>,
 }
 
 impl Settings {

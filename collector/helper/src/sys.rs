@@ -5,8 +5,11 @@
 )]
 
 use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use rustix::fs::Mode;
 use rustix::process::{Pid, Signal};
 use std::io;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command};
 
 /// The pidfd the kernel left open under `number` (`%F`), as a descriptor of our own.
 pub(crate) fn inherited_pidfd(number: i32) -> Option<OwnedFd> {
@@ -50,6 +53,35 @@ pub(crate) fn in_a_child(mut kept: Vec<i32>, work: impl FnOnce()) -> io::Result<
     let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
     // SAFETY: ends the process without running anything more of it.
     unsafe { libc::_exit(0) }
+}
+
+/// Starts another program that handles crashes with what the kernel would have given it: an ordinary
+/// umask, and `pidfd` as descriptor 3, or none there.
+pub(crate) fn spawn_handler(command: &mut Command, pidfd: Option<&OwnedFd>) -> io::Result<Child> {
+    const NUMBER: i32 = 3;
+    // Number 3 is taken while the child is made, or std could use it for an errand of its own.
+    let taken = pidfd.map(|pidfd| rustix::io::fcntl_dupfd_cloexec(pidfd, NUMBER));
+    let taken = taken.transpose()?;
+    let source = taken.as_ref().map(AsRawFd::as_raw_fd);
+    let prepare = move || {
+        rustix::process::umask(Mode::WGRP | Mode::WOTH);
+        // SAFETY: takes integers; whatever had number 3 is of no use to the program that comes.
+        let done = unsafe {
+            match source {
+                Some(NUMBER) => libc::fcntl(NUMBER, libc::F_SETFD, 0),
+                Some(source) => libc::dup2(source, NUMBER),
+                None => libc::fcntl(NUMBER, libc::F_SETFD, libc::FD_CLOEXEC).max(0),
+            }
+        };
+        if done < 0 {
+            Err(io::Error::last_os_error())
+        } else {
+            Ok(())
+        }
+    };
+    // SAFETY: between fork and exec the closure makes system calls and nothing else.
+    unsafe { command.pre_exec(prepare) };
+    command.spawn()
 }
 
 /// Closes every descriptor from `first` up to, but not with, `end`.

@@ -5,13 +5,17 @@ use super::lean;
 use super::live::ProcessMemory;
 use super::stream::{self, CoreOutcome};
 use crate::bounded::wait_until;
+use crate::forward::Forwarding;
 use crate::policy::Decision;
 use crate::process::Pinned;
-use crate::record::{Capture, Kept, Record};
+use crate::record::{Capture, Forwarded, Kept, Record};
 use crate::spool::Entry;
 use std::fs::File;
 use std::io::{self, Read};
 use std::time::{Duration, Instant};
+
+/// Bytes passed on at a time when nobody else reads them.
+const PIECE: usize = 256 * 1024;
 
 /// Reads the core from standard input, without a buffer of its own, until the process may not be
 /// held any longer: a kernel that waits for a file system of the container's sends nothing.
@@ -19,6 +23,7 @@ pub(crate) struct CoreStream {
     end: Option<Instant>,
     allowed: Duration,
     timed_out: bool,
+    forwarding: Option<Forwarding>,
 }
 
 impl CoreStream {
@@ -28,12 +33,44 @@ impl CoreStream {
             end: started.checked_add(hold_max),
             allowed: hold_max,
             timed_out: false,
+            forwarding: None,
+        }
+    }
+
+    /// Gives another handler what was read so far, and from now on everything that is read.
+    pub(crate) fn pass_on_to(&mut self, forwarding: Option<Forwarding>, so_far: &[u8]) {
+        self.forwarding = forwarding;
+        self.pass_on(so_far);
+    }
+
+    fn pass_on(&mut self, bytes: &[u8]) {
+        if let Some(forwarding) = &mut self.forwarding {
+            forwarding.give(bytes, self.end.unwrap_or_else(Instant::now));
         }
     }
 
     /// Whether the kernel still had more to send when the time was over.
     pub(crate) fn timed_out(&self) -> bool {
         self.timed_out
+    }
+
+    /// Gives the other handler what nobody here has read, and waits for it.
+    pub(crate) fn pass_on_rest(&mut self) -> Option<Forwarded> {
+        let mut buffer = vec![0; PIECE];
+        let mut cut = None;
+        while self.forwarding.as_ref().is_some_and(Forwarding::wants_more) {
+            match self.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(_) => {}
+                Err(error) => {
+                    cut = Some(error);
+                    break;
+                }
+            }
+        }
+        let end = self.end.unwrap_or_else(Instant::now);
+        let forwarding = self.forwarding.take()?;
+        Some(forwarding.finish(cut.as_ref(), end))
     }
 }
 
@@ -43,7 +80,9 @@ impl Read for CoreStream {
         if let Some(end) = self.end {
             wait_until(stdin, end).map_err(|error| self.explained(error))?;
         }
-        Ok(rustix::io::read(stdin, buffer)?)
+        let count = rustix::io::read(stdin, &mut *buffer)?;
+        self.pass_on(buffer.get(..count).unwrap_or_default());
+        Ok(count)
     }
 }
 

@@ -4,7 +4,7 @@ use super::text::{Brief, LINE};
 use super::time::{self, Moment};
 use super::{bytes, text};
 use aground_helper::record::{
-    Access, Capture, CaptureState, Container, IdentitySource, Kept, Record,
+    Access, Capture, CaptureState, Container, Forwarded, IdentitySource, Kept, Record,
 };
 use aground_store::types::DumpSummary;
 
@@ -168,6 +168,7 @@ pub fn capture(record: &Record, summary: &DumpSummary) -> Vec<Fact> {
     facts.word("Bytes that arrived", seen.map(bytes::size));
     facts.word("On disk", bytes::size(summary.memory_bytes));
     facts.word("Process held for", capture.hold_us.map(time::short_span));
+    facts.word("Passed on", capture.forwarded.as_ref().map(passed_on));
     facts.word("Host", record.host.hostname.clone());
     facts.word(
         "Kernel",
@@ -177,6 +178,14 @@ pub fn capture(record: &Record, summary: &DumpSummary) -> Vec<Fact> {
     facts.id("Machine", record.host.machine_id.clone());
     facts.word("Collected by", format!("aground {}", record.host.aground));
     facts.0
+}
+
+fn passed_on(forwarded: &Forwarded) -> String {
+    let sum = format!("{} to {}", bytes::size(forwarded.bytes), forwarded.to);
+    match &forwarded.trouble {
+        Some(trouble) => format!("{sum}: {trouble}"),
+        None => sum,
+    }
 }
 
 fn left(summary: &DumpSummary) -> String {
