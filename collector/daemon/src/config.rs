@@ -345,6 +345,11 @@ mod tests {
             "F: line 2: unknown field `images`, expected one of `image`",
         );
         check(
+            "[capture.forward]\nhost = \"maybe\"",
+            &[],
+            "F: line 2: unknown variant `maybe`, expected one of `no`, `also`, `instead`",
+        );
+        check(
             "[capture]\nhold_max = \"1h\"",
             &[],
             "hold_max must be at most 10m",

@@ -17,7 +17,7 @@
 //!   governor.table                  crash loops and what they may still keep (helper)
 //!   capture.json                    what to keep of which crash: settings::Settings (daemon)
 //!   reserve                         disk space for records on a full disk (reserve.rs)
-//!   previous.json                   kernel settings as `aground install` found them
+//!   previous.json                   kernel settings as `aground install` found them; root's, 0400
 //! ```
 
 use std::ffi::OsString;
