@@ -2,6 +2,7 @@
 
 use aground_testkit::core_pattern::CorePattern;
 use aground_testkit::handler::{Given, Handler};
+use aground_testkit::listener::Listener;
 use aground_testkit::run::eventually;
 use aground_testkit::site::Site;
 use std::fs;
@@ -32,6 +33,23 @@ fn given_after(handler: &Handler, before: usize) -> Vec<Given> {
 
 #[test]
 fn it_gets_what_the_kernel_would_have_given_it() {
+    check(|site| {
+        site.install().ok();
+        None
+    });
+}
+
+#[test]
+fn it_gets_the_same_when_the_kernel_connects_to_a_socket() {
+    check(|site| {
+        let listener = Listener::start(site);
+        listener.install(site);
+        Some(listener)
+    });
+}
+
+/// Crashes twice, before and after `install`, and compares what the handler was given.
+fn check(install: impl FnOnce(&Site) -> Option<Listener>) {
     let mut site = Site::new();
     site.start_with_config("[capture.forward]\nhost = \"also\"\n");
     let handler = Handler::reading(&site);
@@ -42,7 +60,7 @@ fn it_gets_what_the_kernel_would_have_given_it() {
     crash();
     let by_kernel = given_after(&handler, 0).remove(0);
 
-    site.install().ok();
+    let _listener = install(&site);
     assert_ne!(CorePattern::value(), pattern);
     crash();
     let dump = site.wait_for(1, &[]).remove(0);

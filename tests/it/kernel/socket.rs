@@ -3,49 +3,11 @@
 
 use aground_testkit::core_pattern::CorePattern;
 use aground_testkit::docker::{Container, require_engine};
+use aground_testkit::listener::Listener;
 use aground_testkit::programs::RELEASE;
-use aground_testkit::run::eventually;
 use aground_testkit::site::{Site, text};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
-
-/// A listener of a site; ends with the test.
-struct Listener {
-    child: Child,
-    socket: PathBuf,
-}
-
-impl Listener {
-    fn start(site: &Site) -> Self {
-        let socket = site.path().join("aground-coredump.sock");
-        let mut listener = Command::new(site.program("aground-collect"));
-        listener.arg("--socket").arg(site.state()).arg(&socket);
-        listener.stdin(Stdio::null()).stderr(Stdio::null());
-        let child = listener.spawn().unwrap();
-        eventually(Duration::from_secs(10), || {
-            UnixStream::connect(&socket).map_err(|error| error.to_string())
-        });
-        Self { child, socket }
-    }
-
-    /// Points the kernel at it until the claim is dropped.
-    fn collect(&self, site: &Site) -> CorePattern {
-        let claim = CorePattern::claim();
-        let installed = site.install_with(&["--interface=socket", "--socket", text(&self.socket)]);
-        assert!(installed.ok().contains("a socket, as asked for"));
-        assert_eq!(CorePattern::value(), format!("@@{}", self.socket.display()));
-        claim
-    }
-}
-
-impl Drop for Listener {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 #[test]
 fn containers_are_recorded_and_explained_through_the_socket() {
@@ -56,7 +18,8 @@ fn containers_are_recorded_and_explained_through_the_socket() {
     let lean = Container::new("shop-api").option("--label=aground.policy=lean");
     let refused = Container::new("shop-api").option("--label=aground.policy=record");
     {
-        let _claim = listener.collect(&site);
+        let _claim = CorePattern::claim();
+        listener.install(&site);
         assert_eq!(site.get("/api/v1/status").json()["installed"], true);
         kept.run(&RELEASE.image("payments").reference, &[]);
         lean.run(&RELEASE.image("shop-api").reference, &[]);
@@ -83,7 +46,7 @@ fn who_does_not_crash_is_no_crash() {
     let site = Site::started();
     let listener = Listener::start(&site);
     for _ in 0..20 {
-        drop(UnixStream::connect(&listener.socket).unwrap());
+        drop(UnixStream::connect(listener.socket()).unwrap());
     }
     std::thread::sleep(Duration::from_millis(500));
     assert!(site.ids(&[]).is_empty());
