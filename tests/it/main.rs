@@ -32,4 +32,5 @@ mod kernel {
     mod socket;
     mod storm;
     mod thin;
+    mod whole;
 }

@@ -75,7 +75,8 @@ pub fn first_line(path: &str) -> Option<String> {
 
 /// The first `limit` bytes of an opened file, and whether there were more.
 pub fn read_up_to(file: File, limit: usize) -> io::Result<(Vec<u8>, bool)> {
-    let mut bytes = Vec::new();
+    // With room from the start most files are one read.
+    let mut bytes = Vec::with_capacity(limit.saturating_add(1).min(16 * 1024));
     let ask = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
     file.take(ask).read_to_end(&mut bytes)?;
     let more = bytes.len() > limit;

@@ -93,16 +93,20 @@ impl Pinned {
         }
     }
 
-    /// Makes the kernel give the dump up, if it is still at it: closing the pipe does not wake a
-    /// kernel that waits for a file system of the container's. The process is as dead as before.
-    pub fn end_dump(&self) {
+    /// Whether the kernel is dumping the process's core: it keeps the memory until that is over.
+    pub fn is_dumping(&self) -> bool {
         let status = read_proc_at(&self.proc, "status", MAX_LINES);
-        let dumping = status.is_ok_and(|(status, _)| {
+        status.is_ok_and(|(status, _)| {
             status
                 .split(|byte| *byte == b'\n')
                 .any(|line| line == b"CoreDumping:\t1")
-        });
-        if let Some(pidfd) = self.pidfd.as_ref().filter(|_| dumping) {
+        })
+    }
+
+    /// Makes the kernel give the dump up, if it is still at it: closing the pipe does not wake a
+    /// kernel that waits for a file system of the container's. The process is as dead as before.
+    pub fn end_dump(&self) {
+        if let Some(pidfd) = self.pidfd.as_ref().filter(|_| self.is_dumping()) {
             let _ = rustix::process::pidfd_send_signal(pidfd, Signal::KILL);
         }
     }

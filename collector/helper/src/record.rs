@@ -181,6 +181,9 @@ pub struct Capture {
     /// Why only root may, a sentence; `None` when readers may.
     #[serde(default)]
     pub access_reason: Option<String>,
+    /// Which way the memory was taken; `None` when none was.
+    #[serde(default)]
+    pub way: Option<Way>,
     /// What was kept of memory.
     pub kept: Kept,
     /// Why that and not more, a sentence; `None` when everything was kept.
@@ -226,6 +229,16 @@ pub struct Forwarded {
     pub bytes: u64,
     /// Why that is not all, or what went wrong; `None` when it ended well.
     pub trouble: Option<String>,
+}
+
+/// The ways to the memory of a dead process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Way {
+    /// The kernel wrote it to us.
+    Stream,
+    /// We read it while the kernel waited.
+    Memory,
 }
 
 /// How far the capture came.

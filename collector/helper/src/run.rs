@@ -22,7 +22,7 @@ use crate::identity::{self, Texts};
 use crate::kernel_args::{KernelArgs, signal_named};
 use crate::layout::{LOG, fallback_dir};
 use crate::log_tail;
-use crate::policy::{self, Ceiling, Choice};
+use crate::policy::{self, Ceiling, Choice, Decision};
 use crate::process::{self, Pinned};
 use crate::record::{
     Capture, CaptureState, Context, Forward, Host, Kept, Policy, Process, RECORD_SCHEMA, Record,
@@ -130,30 +130,27 @@ fn collect(words: &[OsString], started: Instant) -> Result<(), SpoolError> {
         .map(|pinned| open_files(pinned, &mut record))
         .unwrap_or_default();
     let decision = policy::decide(&choice, &ceiling, head.size, entry.free_bytes());
-    surroundings::join_own_cgroup();
     let patience = started.checked_add(hold_max / 2).unwrap_or(started);
     let (decision, _turn) = turn::wait(decision, head.size, &args.state_dir, patience);
+    let mut held = Held {
+        started,
+        watchdog,
+        pinned,
+    };
+    // Another handler wants the process as it lies there.
+    if !core.is_passed_on() && is_small_and_whole(&decision, &head, &mut core) {
+        held.let_go(&core, &mut record);
+    }
     let mut process = DyingProcess {
-        head: &head,
+        head: &mut head,
         stream: &mut core,
-        pinned: pinned.as_ref(),
+        pinned: held.pinned.as_ref(),
         deadline: started.checked_add(hold_max).unwrap_or(started),
         lean_max: choice.limits.lean_max,
     };
     let core_file = memory::capture_memory(decision, &mut process, &entry, &mut record);
-
     record.capture.forwarded = core.pass_on_rest();
-
-    // The container may restart now.
-    surroundings::release();
-    if let Some(pinned) = pinned.as_ref().filter(|_| core.timed_out()) {
-        pinned.end_dump();
-    }
-    if let Some(watchdog) = watchdog {
-        watchdog.call_off();
-    }
-    record.capture.hold_us = u64::try_from(started.elapsed().as_micros()).ok();
-    drop(pinned);
+    held.let_go(&core, &mut record);
 
     // What is left needs only the descriptors still held.
     surroundings::step_back();
@@ -172,6 +169,39 @@ fn collect(words: &[OsString], started: Instant) -> Result<(), SpoolError> {
     record.capture.state = CaptureState::Complete;
     last_record(state_dir, &entry, &mut record)?;
     entry.finish()
+}
+
+/// What holds the process.
+struct Held {
+    started: Instant,
+    watchdog: Option<Watchdog>,
+    pinned: Option<Pinned>,
+}
+
+impl Held {
+    /// Lets the process go: the container may restart now. A second time nothing happens.
+    fn let_go(&mut self, core: &CoreStream, record: &mut Record) {
+        if record.capture.hold_us.is_some() {
+            return;
+        }
+        surroundings::release();
+        if let Some(pinned) = self.pinned.as_ref().filter(|_| core.timed_out()) {
+            pinned.end_dump();
+        }
+        if let Some(watchdog) = self.watchdog.take() {
+            watchdog.call_off();
+        }
+        record.capture.hold_us = u64::try_from(self.started.elapsed().as_micros()).ok();
+        self.pinned = None;
+    }
+}
+
+/// Whether the core is small, to be kept whole, and all of it is in memory now.
+fn is_small_and_whole(decision: &Decision, head: &CoreHead, core: &mut CoreStream) -> bool {
+    let begun = u64::try_from(head.bytes.len()).unwrap_or(u64::MAX);
+    let left = head.size.and_then(|size| size.checked_sub(begun));
+    let small = left.filter(|left| *left <= turn::SMALL);
+    small.is_some_and(|left| matches!(decision, Decision::Full { .. }) && core.read_ahead(left))
 }
 
 /// The crash by whichever way it comes.

@@ -48,7 +48,8 @@ pub(crate) fn step_back() {
 }
 
 /// Moves into a control group of the helpers' own, which gets a fifth of a processor's ordinary share
-/// where others want it too: two hundred crashes at once are one neighbour, not two hundred.
+/// where others want it too: two hundred crashes at once are one neighbour, not two hundred. It costs
+/// a grace period of the kernel, some ten milliseconds, which a single crash had better not wait.
 /// Where the host does not let us (or has no such controller), nothing is lost.
 pub(crate) fn join_own_cgroup() {
     const NAME: &str = "aground-collect";

@@ -6,6 +6,7 @@
 use crate::bounded::open_dir;
 use crate::layout::SPOOL;
 use crate::policy::Decision;
+use crate::surroundings;
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use std::fs::File;
@@ -13,7 +14,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Cores up to this size are taken at once: waiting would cost more.
-const SMALL: u64 = 8 << 20;
+pub(crate) const SMALL: u64 = 8 << 20;
 /// How often a turn is asked for.
 const PAUSE: Duration = Duration::from_millis(10);
 
@@ -69,6 +70,7 @@ fn take_one(state_dir: &Path, until: Instant) -> rustix::io::Result<Option<File>
         )
     };
     let files: Vec<_> = (0..turns()).map(open).collect::<Result<_, _>>()?;
+    let mut waiting = false;
     loop {
         for file in &files {
             match rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive) {
@@ -79,6 +81,9 @@ fn take_one(state_dir: &Path, until: Instant) -> rustix::io::Result<Option<File>
         }
         if Instant::now() >= until {
             return Ok(None);
+        }
+        if !std::mem::replace(&mut waiting, true) {
+            surroundings::join_own_cgroup();
         }
         std::thread::sleep(PAUSE);
     }

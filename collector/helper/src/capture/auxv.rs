@@ -18,6 +18,7 @@ const NT_AUXV: u32 = 6;
 pub fn of_core(head: &mut CoreHead, stream: &mut impl Read) -> Option<Vec<u8>> {
     let start = notes_start(&head.bytes)?;
     let end = start.checked_add(NOTES)?;
+    head.bytes.reserve(NOTES);
     let missing = u64::try_from(end.saturating_sub(head.bytes.len())).ok()?;
     // What a broken stream gave before it broke may be enough.
     let _ = stream.take(missing).read_to_end(&mut head.bytes);

@@ -146,7 +146,9 @@ fn entry_size(header: &Header, ctx: Ctx) -> Option<usize> {
 
 /// Reads until `bytes` holds `length`, or the stream ends.
 fn fill(stream: &mut impl Read, bytes: &mut Vec<u8>, length: usize) -> Result<(), String> {
-    let missing = u64::try_from(length.saturating_sub(bytes.len())).unwrap_or(0);
+    let missing = length.saturating_sub(bytes.len());
+    bytes.reserve(missing.min(64 * 1024));
+    let missing = u64::try_from(missing).unwrap_or(0);
     let read = stream.take(missing).read_to_end(bytes);
     read.map(|_| ())
         .map_err(|error| format!("reading the core failed: {error}"))

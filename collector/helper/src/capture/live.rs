@@ -27,13 +27,40 @@ pub(crate) fn word(bytes: &[u8]) -> u64 {
 /// `/proc/P/mem` of a process that the kernel holds until its core is written. It keeps the
 /// address space, so that what is read belongs to the process that died, whatever its pid means by now.
 #[derive(Debug)]
-pub struct ProcessMemory(OwnedFd);
+pub struct ProcessMemory {
+    memory: OwnedFd,
+    /// `/proc/P/pagemap`: a word for each page (Documentation/admin-guide/mm/pagemap.rst).
+    pagemap: Option<OwnedFd>,
+}
+
+/// Set in a page's word when it is in memory, or swapped out.
+const PRESENT: u64 = 3 << 62;
 
 impl ProcessMemory {
     /// Opens the memory of the process whose `/proc/P` is `proc`.
     pub fn open(proc: impl AsFd) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        Ok(Self(rustix::fs::openat(proc, "mem", flags, Mode::empty())?))
+        Ok(Self {
+            memory: rustix::fs::openat(&proc, "mem", flags, Mode::empty())?,
+            pagemap: rustix::fs::openat(&proc, "pagemap", flags, Mode::empty()).ok(),
+        })
+    }
+
+    /// Which of so many pages from `address` are there; `None` when that cannot be told. Of memory
+    /// that no file backs, the others are zeros.
+    pub fn present(&self, address: u64, pages: usize) -> Option<Vec<bool>> {
+        let pagemap = self.pagemap.as_ref()?;
+        let page = u64::try_from(rustix::param::page_size()).ok()?;
+        let offset = address.checked_div(page)?.checked_mul(8)?;
+        if page != 4096 || !address.is_multiple_of(page) {
+            return None;
+        }
+        let words = crate::bounded::read_at(pagemap, offset, pages.checked_mul(8)?).ok()?;
+        let present = words
+            .chunks_exact(8)
+            .map(|bytes| word(bytes) & PRESENT != 0);
+        let present: Vec<bool> = present.collect();
+        (present.len() == pages).then_some(present)
     }
 }
 
@@ -45,7 +72,7 @@ impl Memory for ProcessMemory {
                 .ok()
                 .and_then(|done| address.checked_add(done));
             let Some(at) = at else { break };
-            match rustix::io::pread(&self.0, room, at) {
+            match rustix::io::pread(&self.memory, room, at) {
                 Ok(0) => break,
                 Ok(count) => filled = filled.saturating_add(count),
                 Err(rustix::io::Errno::INTR) => {}
@@ -74,5 +101,8 @@ mod tests {
         assert_eq!(memory.read(0, &mut buffer), 0);
         assert_eq!(memory.read(u64::MAX - 3, &mut buffer), 0);
         assert_eq!(memory.word(8, 8), None);
+        let page = address & !4095;
+        assert_eq!(memory.present(page, 1), Some(vec![true]));
+        assert_eq!(memory.present(page + 1, 1), None);
     }
 }

@@ -1,5 +1,6 @@
 //! Keeps the memory the policy allows, and says in the record what was kept and why not more.
 
+use super::direct;
 use super::elf::CoreHead;
 use super::lean;
 use super::live::ProcessMemory;
@@ -8,7 +9,7 @@ use crate::bounded::wait_until;
 use crate::forward::Forwarding;
 use crate::policy::Decision;
 use crate::process::Pinned;
-use crate::record::{Capture, Forwarded, Kept, Record};
+use crate::record::{Capture, Forwarded, Kept, Record, Way};
 use crate::spool::Entry;
 use std::fs::File;
 use std::io::{self, Read};
@@ -20,6 +21,8 @@ const PIECE: usize = 256 * 1024;
 /// Reads the core from standard input, without a buffer of its own, until the process may not be
 /// held any longer: a kernel that waits for a file system of the container's sends nothing.
 pub(crate) struct CoreStream {
+    /// What was read ahead.
+    ahead: io::Cursor<Vec<u8>>,
     end: Option<Instant>,
     allowed: Duration,
     timed_out: bool,
@@ -30,6 +33,7 @@ impl CoreStream {
     /// A stream that ends when `hold_max` is over, counted from `started`.
     pub(crate) fn new(started: Instant, hold_max: Duration) -> Self {
         Self {
+            ahead: io::Cursor::default(),
             end: started.checked_add(hold_max),
             allowed: hold_max,
             timed_out: false,
@@ -43,10 +47,27 @@ impl CoreStream {
         self.pass_on(so_far);
     }
 
+    /// Whether another handler gets the crash, too.
+    pub(crate) fn is_passed_on(&self) -> bool {
+        self.forwarding.is_some()
+    }
+
     fn pass_on(&mut self, bytes: &[u8]) {
         if let Some(forwarding) = &mut self.forwarding {
             forwarding.give(bytes, self.end.unwrap_or_else(Instant::now));
         }
+    }
+
+    /// Reads the rest of the stream, which should have `length` bytes and must be few, into memory, so
+    /// that the process can be let go before they are compressed and written. Returns whether they
+    /// all came.
+    pub(crate) fn read_ahead(&mut self, length: u64) -> bool {
+        let most = length.saturating_add(4096);
+        let mut ahead = Vec::with_capacity(usize::try_from(most).unwrap_or(0));
+        let read = (&mut *self).take(most).read_to_end(&mut ahead);
+        let whole = read.is_ok_and(|read| u64::try_from(read).is_ok_and(|read| read >= length));
+        self.ahead = io::Cursor::new(ahead);
+        whole
     }
 
     /// Whether the kernel still had more to send when the time was over.
@@ -76,6 +97,10 @@ impl CoreStream {
 
 impl Read for CoreStream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let ahead = self.ahead.read(buffer)?;
+        if ahead > 0 {
+            return Ok(ahead);
+        }
         let stdin = rustix::stdio::stdin();
         if let Some(end) = self.end {
             wait_until(stdin, end).map_err(|error| self.explained(error))?;
@@ -103,7 +128,7 @@ impl CoreStream {
 /// The ways to the memory of a process that the kernel holds.
 pub(crate) struct DyingProcess<'a, S> {
     /// The beginning of the core stream.
-    pub(crate) head: &'a CoreHead,
+    pub(crate) head: &'a mut CoreHead,
     /// The rest of it.
     pub(crate) stream: &'a mut S,
     /// Its `/proc/P`, unless that was gone.
@@ -121,8 +146,9 @@ pub(crate) fn capture_memory(
     entry: &Entry,
     record: &mut Record,
 ) -> Option<File> {
-    let head = process.head;
-    record.problems.extend(head.problem.clone());
+    let head = &*process.head;
+    let problem = head.problem.clone();
+    record.problems.extend(problem.clone());
     let capture = &mut record.capture;
     capture.core_size = head.size;
     capture.bytes_seen = length(&head.bytes);
@@ -147,22 +173,39 @@ pub(crate) fn capture_memory(
             capture.reason = lean_core(process, entry, &mut file, budget, reason, capture);
         }
         Decision::Full { budget } => {
-            let outcome = stream::store(
-                head,
-                &mut *process.stream,
-                &mut file,
-                budget,
-                stream::workers(),
-            );
+            let (outcome, way) = whole_core(process, &mut file, budget);
+            capture.way = Some(way);
             capture.reason = describe(&outcome, capture);
-            if let (Some(problem), Kept::Full) = (&head.problem, capture.kept) {
+            if let (Some(problem), Kept::Full) = (problem, capture.kept) {
                 // All that came was kept, but it is not all of a core.
-                (capture.kept, capture.reason) = (Kept::Partial, Some(problem.clone()));
+                (capture.kept, capture.reason) = (Kept::Partial, Some(problem));
             }
         }
         Decision::None { .. } => {}
     }
     Some(file)
+}
+
+/// Stores the whole core, from memory where that can be done, else from the stream.
+fn whole_core(
+    process: &mut DyingProcess<'_, impl Read>,
+    file: &mut File,
+    budget: u64,
+) -> (CoreOutcome, Way) {
+    let memory = process
+        .pinned
+        .filter(|pinned| pinned.is_dumping())
+        .and_then(|pinned| ProcessMemory::open(pinned.proc()).ok());
+    if let Some(memory) = memory
+        && let Some(plan) = direct::Plan::of(process.head, process.stream)
+    {
+        let workers = stream::workers();
+        let outcome = direct::store(&plan, &memory, file, budget, workers, process.deadline);
+        return (outcome, Way::Memory);
+    }
+    let workers = stream::workers();
+    let outcome = stream::store(process.head, &mut *process.stream, file, budget, workers);
+    (outcome, Way::Stream)
 }
 
 /// Stores a lean core; returns why not more was kept.
@@ -197,6 +240,7 @@ fn lean_core(
     });
     let lacks = match stored {
         Ok(outcome) => {
+            capture.way = Some(Way::Memory);
             capture.bytes_kept = outcome.core.stored.raw;
             capture.bytes_stored = outcome.core.stored.file;
             capture.kept = match outcome.core.stored.raw {

@@ -16,7 +16,7 @@ use std::thread::{Builder, Scope};
 
 /// Most compressing threads. Six keep up with the pipe, a single-threaded double copy of about
 /// 2.4 GB/s, and hold the helper under 48 MiB.
-const MAX_WORKERS: usize = 6;
+pub(crate) const MAX_WORKERS: usize = 6;
 
 /// Asks the kernel for a larger pipe: 1 MiB, the most a user may have without raising a sysctl.
 /// With the default of 64 KiB, helper and kernel take turns instead of working side by side.
