@@ -16,7 +16,7 @@ use super::notes::{Layout, NoteScanner};
 use super::seekable::{FRAME, FrameCompressor, SeekableWriter};
 use super::stream::{CoreOutcome, MAX_WORKERS};
 use goblin::elf::Elf;
-use goblin::elf::program_header::{PT_LOAD, PT_NOTE};
+use goblin::elf::program_header::{PF_W, PT_LOAD, PT_NOTE};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
@@ -33,8 +33,7 @@ const PAGE: u64 = 4096;
 pub(crate) struct Plan {
     /// Headers and notes, as they came.
     prefix: Vec<u8>,
-    /// Place in the core, length, address, and whether pages that are absent are zeros; in order of
-    /// place, and apart. Between them are zeros.
+    /// In order of place, and apart. Between them are zeros.
     pieces: Vec<Piece>,
     size: u64,
 }
@@ -44,6 +43,8 @@ struct Piece {
     offset: u64,
     length: u64,
     address: u64,
+    /// No file backs it, nor the kernel itself, as it does the vDSO, which nobody can write to: pages
+    /// that are absent are zeros.
     anonymous: bool,
 }
 
@@ -59,7 +60,7 @@ impl Plan {
                 offset: segment.p_offset,
                 length: segment.p_filesz,
                 address: segment.p_vaddr,
-                anonymous: false,
+                anonymous: segment.p_flags & PF_W != 0,
             })
             .collect();
         pieces.sort_by_key(|piece| piece.offset);
@@ -79,7 +80,7 @@ impl Plan {
         // What a broken stream gave stays in `head`, and goes on through the pipe's way.
         stream.take(missing).read_to_end(&mut head.bytes).ok()?;
         let prefix = head.bytes.get(..usize::try_from(first).ok()?)?.to_vec();
-        mark_anonymous(head, &prefix, &mut pieces);
+        unmark_files(head, &prefix, &mut pieces);
         Some(Self {
             prefix,
             pieces,
@@ -147,13 +148,13 @@ fn read(memory: &ProcessMemory, address: u64, part: &mut [u8], anonymous: bool) 
     }
 }
 
-/// Marks what no file backs: absent pages of it are zeros, and need not be looked at. Without a whole
-/// list of files nothing is.
-fn mark_anonymous(head: &CoreHead, prefix: &[u8], pieces: &mut [Piece]) {
-    let Ok(header) = Elf::parse_header(prefix) else {
-        return;
-    };
-    let Some(layout) = Layout::of(header.e_machine) else {
+/// Unmarks what a file backs. Without a list of files everything is unmarked.
+fn unmark_files(head: &CoreHead, prefix: &[u8], pieces: &mut [Piece]) {
+    let header = Elf::parse_header(prefix).ok();
+    let Some(layout) = header.and_then(|header| Layout::of(header.e_machine)) else {
+        for piece in pieces {
+            piece.anonymous = false;
+        }
         return;
     };
     let mut scanner = NoteScanner::new(layout);
@@ -168,14 +169,11 @@ fn mark_anonymous(head: &CoreHead, prefix: &[u8], pieces: &mut [Piece]) {
         scanner.feed(prefix.get(start..end).unwrap_or_default());
     }
     let files = scanner.finish().files;
-    if files.is_empty() {
-        return;
-    }
     for piece in pieces {
         let after = files.partition_point(|(start, _)| *start <= piece.address);
         let before = after.checked_sub(1).and_then(|index| files.get(index));
-        piece.anonymous = before.is_none_or(|(_, end)| *end <= piece.address)
-            && piece.address.is_multiple_of(PAGE);
+        let apart = before.is_none_or(|(_, end)| *end <= piece.address);
+        piece.anonymous &= !files.is_empty() && apart && piece.address.is_multiple_of(PAGE);
     }
 }
 
