@@ -29,6 +29,7 @@ mod kernel {
     mod pages;
     mod policy;
     mod programs;
+    mod recursion;
     mod socket;
     mod storm;
     mod thin;

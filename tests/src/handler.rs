@@ -70,6 +70,15 @@ for word in "$@"; do printf '%s\n' "$word"; done >$here/arguments
         text(&self.program)
     }
 
+    /// Processes of it that have not finished, or never will.
+    pub fn begun(&self) -> Vec<u32> {
+        let entries = fs::read_dir(&self.given).expect("list what was given");
+        let names = entries.map(|entry| entry.expect("an entry").file_name());
+        names
+            .filter_map(|name| name.to_str()?.parse().ok())
+            .collect()
+    }
+
     /// What it was given and has finished with, in no particular order.
     pub fn given(&self) -> Vec<Given> {
         let entries = fs::read_dir(&self.given).expect("list what was given");

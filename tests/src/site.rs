@@ -196,8 +196,14 @@ impl Site {
     /// Asks the daemon to end (SIGTERM) and says how it did.
     #[track_caller]
     pub fn stop(&mut self) -> std::process::ExitStatus {
+        signal(self.pid(), rustix::process::Signal::TERM);
+        self.ended()
+    }
+
+    /// Waits until the daemon has ended and says how.
+    #[track_caller]
+    pub fn ended(&mut self) -> std::process::ExitStatus {
         let mut daemon = self.daemon.take().expect("a daemon");
-        signal(daemon.id(), rustix::process::Signal::TERM);
         eventually(Duration::from_secs(30), || {
             daemon
                 .try_wait()

@@ -104,7 +104,7 @@ async fn attempt(daemon: &Arc<Inner>, job: &Job) -> Result<Report, WorkerError> 
     if job.attempts > DAEMON_DEATHS {
         return Err(WorkerError::DaemonDied(DAEMON_DEATHS));
     }
-    worker::analyze(daemon, &job.id, true).await
+    worker::analyze(daemon, &job.id).await
 }
 
 async fn conclude(
@@ -133,7 +133,7 @@ async fn conclude(
             let stderr = error.stderr();
             tracing::warn!(dump = %id, attempt = job.attempts, reason, stderr, "the analysis failed");
             daemon.live().worker_failures += 1;
-            if job.attempts < ATTEMPTS {
+            if job.attempts < ATTEMPTS && !error.is_crash() {
                 return release(daemon, id, true).await.map(|()| None);
             }
             daemon.live().analyses += 1;
@@ -146,7 +146,7 @@ async fn conclude(
 async fn give_up(daemon: &Arc<Inner>, id: &DumpId, reason: &str) -> Result<(), StoreError> {
     let partial = tokio::select! {
         () = daemon.stopped() => return release(daemon, id, false).await,
-        partial = worker::analyze(daemon, id, false) => partial,
+        partial = worker::without_memory(daemon, id) => partial,
     };
     match partial {
         Ok(mut report) => {
@@ -156,7 +156,7 @@ async fn give_up(daemon: &Arc<Inner>, id: &DumpId, reason: &str) -> Result<(), S
             keep(daemon, id, report, Some(reason.to_owned())).await
         }
         Err(error) => {
-            tracing::warn!(dump = %id, reason = chain(&error), "not even the record could be analysed");
+            tracing::warn!(dump = %id, reason = chain(&error), "not even the record could be read");
             let (store, id, reason) = (daemon.store.clone(), id.clone(), reason.to_owned());
             blocking("mark a dump as failed", move || {
                 store.fail_job(&id, &reason)

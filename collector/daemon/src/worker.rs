@@ -6,6 +6,7 @@
 //! ours, so that it also ends when the daemon was killed and nobody waits for it.
 
 use crate::daemon::{Inner, blocking};
+use aground_analyzer::analyze::{self, Facts};
 use aground_analyzer::manifest::{Manifest, ModuleFile};
 use aground_analyzer::report::{ProcessFacts, Report, Signal};
 use aground_helper::id::DumpId;
@@ -15,7 +16,8 @@ use command_fds::{CommandFdExt, FdMapping};
 use std::collections::hash_map::{Entry, HashMap};
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,6 +52,9 @@ pub(crate) enum WorkerError {
     TimedOut(u64),
     #[error("the analyzer failed ({status})")]
     Exit { status: ExitStatus, stderr: String },
+    /// What it does to this core it may have done to itself: analysing could go on for ever.
+    #[error("it is a crash of the analyzer itself, for aground analyze or a debugger to explain")]
+    Own,
     #[error("the analyzer wrote more than {REPORT_LIMIT} bytes")]
     TooLarge,
     #[error("the analyzer wrote something that is no report")]
@@ -67,6 +72,12 @@ impl WorkerError {
             _ => None,
         }
     }
+
+    /// Whether another attempt would only crash again, and be recorded again.
+    pub(crate) fn is_crash(&self) -> bool {
+        matches!(self, WorkerError::Own)
+            || matches!(self, WorkerError::Exit { status, .. } if status.core_dumped())
+    }
 }
 
 /// A worker's task: the manifest and the files it speaks of, in the order of their numbers.
@@ -75,19 +86,20 @@ struct Task {
     files: Vec<OwnedFd>,
 }
 
-/// Analyses a dump; without memory only what the record says.
-pub(crate) async fn analyze(
-    daemon: &Arc<Inner>,
-    id: &DumpId,
-    with_memory: bool,
-) -> Result<Report, WorkerError> {
+/// Analyses a dump.
+pub(crate) async fn analyze(daemon: &Arc<Inner>, id: &DumpId) -> Result<Report, WorkerError> {
     let (store, dump) = (daemon.store.clone(), id.clone());
+    let program = match &daemon.config.analyzer {
+        Some(program) => program.clone(),
+        None => beside_this_program().map_err(WorkerError::Start)?,
+    };
+    let analyzer = program.clone();
     let task = blocking("prepare an analysis", move || {
-        prepare(&store, &dump, with_memory)
+        prepare(&store, &dump, &analyzer)
     });
     let task = task.await.unwrap_or(Err(WorkerError::Stopped))?;
     let seconds = daemon.config.analysis_seconds;
-    let child = start(daemon, task.files).map_err(WorkerError::Start)?;
+    let child = start(daemon, &program, task.files).map_err(WorkerError::Start)?;
     tokio::time::timeout(
         Duration::from_secs(seconds),
         converse(child, &task.manifest),
@@ -96,9 +108,25 @@ pub(crate) async fn analyze(
     .unwrap_or(Err(WorkerError::TimedOut(seconds)))
 }
 
-fn prepare(store: &Store, id: &DumpId, with_memory: bool) -> Result<Task, WorkerError> {
+/// What the record alone says of a crash, without an analyzer.
+pub(crate) async fn without_memory(
+    daemon: &Arc<Inner>,
+    id: &DumpId,
+) -> Result<Report, WorkerError> {
+    let (store, dump) = (daemon.store.clone(), id.clone());
+    let report = blocking("report what the record says", move || {
+        let manifest = manifest(&store.record(&dump)?, None, vec![]);
+        Ok(analyze::without_memory(&Facts::from(&manifest)))
+    });
+    report.await.unwrap_or(Err(WorkerError::Stopped))
+}
+
+fn prepare(store: &Store, id: &DumpId, analyzer: &Path) -> Result<Task, WorkerError> {
     let record = store.record(id)?;
-    let with_memory = with_memory && record.capture.access == Access::Readers;
+    if is_of(&record, analyzer) {
+        return Err(WorkerError::Own);
+    }
+    let with_memory = record.capture.access == Access::Readers;
     let mut files: Vec<OwnedFd> = vec![];
     let core = if with_memory { store.core(id)? } else { None };
     let core_fd = core.map(|file| hand_over(&mut files, file.into()));
@@ -111,6 +139,13 @@ fn prepare(store: &Store, id: &DumpId, with_memory: bool) -> Result<Task, Worker
     let manifest =
         serde_json::to_vec(&manifest).map_err(|error| WorkerError::Start(error.into()))?;
     Ok(Task { manifest, files })
+}
+
+/// Whether it was the analyzer that crashed, going by its file's name on the host.
+fn is_of(record: &Record, analyzer: &Path) -> bool {
+    let executable = record.process.executable.as_deref().map(Path::new);
+    let name = executable.and_then(Path::file_name);
+    record.container.is_none() && name.is_some() && name == analyzer.file_name()
 }
 
 /// Adds a file and returns the number it has in the worker.
@@ -190,11 +225,7 @@ fn manifest(record: &Record, core_fd: Option<i32>, modules: Vec<ModuleFile>) -> 
     }
 }
 
-fn start(daemon: &Inner, files: Vec<OwnedFd>) -> io::Result<Child> {
-    let program = match &daemon.config.analyzer {
-        Some(program) => program.clone(),
-        None => beside_this_program()?,
-    };
+fn start(daemon: &Inner, program: &Path, files: Vec<OwnedFd>) -> io::Result<Child> {
     let mappings = (FIRST_FD..)
         .zip(files)
         .map(|(child_fd, parent_fd)| FdMapping {
