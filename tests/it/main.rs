@@ -25,6 +25,7 @@ mod kernel {
     mod hanging_files;
     mod install;
     mod lean;
+    mod no_wait;
     mod outage;
     mod pages;
     mod policy;

@@ -43,7 +43,7 @@ pub enum PinError {
     #[error("the kernel's arguments name no process")]
     NoPid,
     /// /proc has no such process.
-    #[error("/proc/{pid} cannot be opened: {source}")]
+    #[error("/proc/{pid} cannot be opened")]
     Gone {
         /// The pid.
         pid: i32,

@@ -161,6 +161,10 @@ pub(crate) fn capture_memory(
         Ok(file) => Ok((decision, file)),
         Err(error) => Err(format!("the core's file could not be made: {error}")),
     };
+    let decision = decision.map(|decision| {
+        let problems = &mut record.problems;
+        of_a_process_that_is_gone(decision, process, problems)
+    });
     let (decision, mut file) = match decision.and_then(new_file) {
         Ok(ready) => ready,
         Err(reason) => {
@@ -208,6 +212,37 @@ fn whole_core(
     (outcome, Way::Stream)
 }
 
+/// A lean core is read from the process. When that is gone already, because the kernel does not wait
+/// (`core_pipe_limit` 0), what it has written is all there is: it is kept if it is as small as a lean
+/// core may be.
+fn of_a_process_that_is_gone(
+    decision: Decision,
+    process: &DyingProcess<'_, impl Read>,
+    problems: &mut Vec<String>,
+) -> Decision {
+    let fits = process
+        .head
+        .size
+        .is_some_and(|size| size <= process.lean_max);
+    match decision {
+        Decision::Lean { budget, .. } if fits && memory_of(process).is_err() => {
+            let problem = "a lean core could not be chosen: the process was gone, and the kernel's \
+                           whole core is small";
+            problems.push(problem.to_owned());
+            Decision::Full { budget }
+        }
+        decision => decision,
+    }
+}
+
+fn memory_of(process: &DyingProcess<'_, impl Read>) -> Result<ProcessMemory, String> {
+    let gone = || "the process was gone before its memory could be read".to_owned();
+    process.pinned.ok_or_else(gone).and_then(|pinned| {
+        ProcessMemory::open(pinned.proc())
+            .map_err(|error| format!("the process's memory could not be opened: {error}"))
+    })
+}
+
 /// Stores a lean core; returns why not more was kept.
 fn lean_core(
     process: &mut DyingProcess<'_, impl Read>,
@@ -222,13 +257,8 @@ fn lean_core(
         file: budget,
         deadline: process.deadline,
     };
-    let gone = || "the process was gone before its memory could be read".to_owned();
-    let memory = process.pinned.ok_or_else(gone).and_then(|pinned| {
-        ProcessMemory::open(pinned.proc())
-            .map_err(|error| format!("the process's memory could not be opened: {error}"))
-    });
     let scratch = || entry.scratch();
-    let stored = memory.and_then(|memory| {
+    let stored = memory_of(process).and_then(|memory| {
         lean::store(
             process.head,
             process.stream,
