@@ -64,3 +64,60 @@ fn memory_gives_the_same_core_as_the_pipe() {
     .ok();
     finish(Command::new("cmp").arg(&full).arg(&ours)).ok();
 }
+
+/// Bytes of a file that a traced program read, from strace's lines with paths (`-y`).
+fn bytes_read(trace: &str, file: &str) -> u64 {
+    let of_file = trace.lines().filter(|line| line.contains(file));
+    of_file
+        .filter_map(|line| line.rsplit_once("= ")?.1.trim().parse::<u64>().ok())
+        .sum()
+}
+
+#[test]
+fn analysis_reads_what_it_needs_of_a_large_core() {
+    let site = Site::started();
+    let program = site.path().join("storm");
+    let source = root().join("tests/programs/storm/storm.c");
+    let mut gcc = Command::new("gcc");
+    gcc.args(["-g", "-O1", "-o"]).arg(&program);
+    finish(gcc.arg(source)).ok();
+    {
+        let _claim = site.collect();
+        finish(Command::new(&program).args(["1", "512"])).ok();
+        let dump = site.wait_for(1, &["comm=storm"]).remove(0);
+        assert_eq!(dump["record"]["capture"]["kept"], "full", "{dump:#}");
+        assert_eq!(
+            dump["report"]["cause"]["kind"], "near-null-access",
+            "{dump:#}"
+        );
+    }
+    let id = site.ids(&["comm=storm"]).remove(0);
+    let core = site.state().join("dumps").join(&id).join("core.zst");
+    let trace = site.path().join("trace");
+    let mut strace = Command::new("strace");
+    strace.args([
+        "-f",
+        "-y",
+        "-e",
+        "trace=read,pread64,preadv,readv,mmap",
+        "-o",
+    ]);
+    strace
+        .arg(&trace)
+        .arg(site.program("aground"))
+        .arg("analyze")
+        .arg(&core);
+    let shown = finish(&mut strace).ok();
+    assert!(shown.contains("die"), "{shown}");
+    let trace = fs::read_to_string(&trace).unwrap();
+    assert!(
+        !trace
+            .lines()
+            .any(|line| line.contains("mmap") && line.contains("core.zst"))
+    );
+    let (read, size) = (
+        bytes_read(&trace, "core.zst"),
+        fs::metadata(&core).unwrap().len(),
+    );
+    assert!(read > 0 && read * 20 < size, "{read} of {size} bytes");
+}
