@@ -19,3 +19,4 @@ pub mod run;
 pub mod site;
 pub mod small_disk;
 pub mod synthetic;
+pub mod systemd_coredump;

@@ -5,6 +5,7 @@ use aground_testkit::handler::{Given, Handler};
 use aground_testkit::listener::Listener;
 use aground_testkit::run::eventually;
 use aground_testkit::site::Site;
+use aground_testkit::systemd_coredump::{PATTERN, SystemdCoredump};
 use std::fs;
 use std::process::Command;
 use std::time::Duration;
@@ -95,6 +96,33 @@ fn check(install: impl FnOnce(&Site) -> Option<Listener>) {
     assert_eq!(forwarded["bytes"], core.len());
     let page = site.get(&format!("/dumps/{id}")).text();
     assert!(page.contains(handler.program()), "{page}");
+}
+
+#[test]
+fn the_real_systemd_coredump_stores_the_same_core() {
+    let mut site = Site::new();
+    site.start_with_config("[capture.forward]\nhost = \"also\"\n");
+    let claim = CorePattern::claim();
+    let peer = SystemdCoredump::start();
+    claim.set(PATTERN);
+    site.install().ok();
+    crash();
+    let dump = site.wait_for(1, &[]).remove(0);
+    let forwarded = &dump["record"]["capture"]["forwarded"];
+    assert_eq!(forwarded["trouble"], serde_json::Value::Null);
+    let pid = dump["record"]["kernel"]["pid"].as_u64().unwrap();
+    let (core, facts) = peer.core_of(pid);
+    drop((peer, claim));
+    let id = dump["summary"]["id"].as_str().unwrap();
+    assert!(fs::read(site.core(id)).unwrap() == core, "another core");
+    for fact in [
+        "user.coredump.comm=\"a b/c\"",
+        "user.coredump.signal=\"11\"",
+        "user.coredump.hostname=\"odd-host\"",
+        "user.coredump.rlimit=\"9223372036854775808\"",
+    ] {
+        assert!(facts.contains(fact), "{fact} is not in\n{facts}");
+    }
 }
 
 #[test]
