@@ -23,6 +23,7 @@ mod kernel {
     mod forward;
     mod groups;
     mod hanging_files;
+    mod import;
     mod install;
     mod lean;
     mod no_wait;

@@ -132,14 +132,20 @@ fn packages_depend_on_each_other_as_designed() {
             .collect();
         arrows.insert(package["name"].as_str().unwrap(), ours);
     }
-    let expected: [(&str, &[&str]); 6] = [
+    let expected: [(&str, &[&str]); 7] = [
         ("aground-helper", &[]),
         ("aground-analyzer", &[]),
         ("aground-testkit", &[]),
+        ("aground-import", &["aground-analyzer", "aground-helper"]),
         ("aground-store", &["aground-analyzer", "aground-helper"]),
         (
             "aground-daemon",
-            &["aground-analyzer", "aground-helper", "aground-store"],
+            &[
+                "aground-analyzer",
+                "aground-helper",
+                "aground-import",
+                "aground-store",
+            ],
         ),
         (
             "aground-web",

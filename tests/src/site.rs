@@ -17,10 +17,11 @@ use tempfile::TempDir;
 /// The unprivileged user the daemon runs as in tests.
 pub const USER: &str = "nobody";
 const GROUP: &str = "nogroup";
-const PROGRAMS: [&str; 4] = [
+const PROGRAMS: [&str; 5] = [
     "aground",
     "aground-analyzer",
     "aground-collect",
+    "aground-import",
     "docker-dumps",
 ];
 

@@ -54,24 +54,41 @@ impl SystemdCoredump {
     #[track_caller]
     pub fn core_of(&self, pid: u64) -> (Vec<u8>, String) {
         let part = format!(".{pid}.");
-        let file = eventually(Duration::from_secs(30), || {
-            let entries = fs::read_dir(CORES).map_err(|error| error.to_string())?;
-            let names = entries.map(|entry| entry.expect("an entry").path());
-            let is_of = |path: &PathBuf| {
-                let name = path.to_string_lossy();
-                name.contains(&part) && name.contains("/core.")
-            };
-            names.filter(is_of).next().ok_or("no core".to_owned())
-        });
+        let file = core_where(|path| path.to_string_lossy().contains(&part));
         let core = finish(Command::new("zstd").arg("-dcq").arg(&file));
-        let facts = finish(
-            Command::new("getfattr")
-                .args(["-d", "--absolute-names"])
-                .arg(&file),
-        );
+        let facts = attributes(&file);
         fs::remove_file(file).expect("remove the core");
-        (core.bytes, facts.stdout)
+        (core.bytes, facts)
     }
+
+    /// Waits for the core of a program, and moves it with its attributes into a new directory.
+    /// Returns the file's name.
+    #[track_caller]
+    pub fn take_core(&self, program: &str, directory: &Path) -> String {
+        let fact = format!("user.coredump.exe=\"{program}\"");
+        let file = core_where(|path| attributes(path).contains(&fact));
+        fs::create_dir(directory).expect("make a directory");
+        finish(Command::new("mv").arg(&file).arg(directory)).ok();
+        let name = file.file_name().expect("a name").to_string_lossy();
+        name.into_owned()
+    }
+}
+
+/// Waits for a core that lies there.
+#[track_caller]
+fn core_where(is: impl Fn(&PathBuf) -> bool) -> PathBuf {
+    eventually(Duration::from_secs(30), || {
+        let entries = fs::read_dir(CORES).map_err(|error| error.to_string())?;
+        let names = entries.map(|entry| entry.expect("an entry").path());
+        let mut cores = names.filter(|path| path.to_string_lossy().contains("/core."));
+        cores.find(&is).ok_or("no core".to_owned())
+    })
+}
+
+/// What is told of a core beside it.
+fn attributes(file: &Path) -> String {
+    let mut getfattr = Command::new("getfattr");
+    finish(getfattr.args(["-d", "--absolute-names"]).arg(file)).stdout
 }
 
 impl Drop for SystemdCoredump {

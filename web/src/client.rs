@@ -4,9 +4,12 @@
 
 use crate::problem::ProblemBody;
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
-use hyper::body::{Body, Incoming};
+use futures_util::{Stream, TryStreamExt};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Empty, LengthLimitError, Limited, StreamBody};
+use hyper::body::{Body as _, Frame, Incoming};
 use hyper::client::conn::http1;
+use hyper::http::request::Builder;
 use hyper::{Method, Request, Response, StatusCode, header};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
@@ -26,6 +29,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const ANSWER_TIMEOUT: Duration = Duration::from_mins(1);
 /// The largest JSON answer that is read.
 const MAX_JSON: usize = 256 << 20;
+
+/// What a request carries.
+type Body = UnsyncBoxBody<Bytes, io::Error>;
 
 /// Where the service is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -159,12 +165,31 @@ impl Client {
         self.json(Method::PUT, target).await
     }
 
+    /// Posts a stream of bytes, and reads what the daemon says about it when it has them all.
+    pub async fn upload<T: DeserializeOwned>(
+        &self,
+        target: &str,
+        bytes: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
+    ) -> Result<T, ClientError> {
+        let body = StreamBody::new(bytes.map_ok(Frame::data)).boxed_unsync();
+        let response = self.request(Method::POST, target, body, None).await?;
+        self.parsed(response).await
+    }
+
     async fn json<T: DeserializeOwned>(
         &self,
         method: Method,
         target: &str,
     ) -> Result<T, ClientError> {
-        let body = self.open(method, target).await?.into_body();
+        let response = self.open(method, target).await?;
+        self.parsed(response).await
+    }
+
+    async fn parsed<T: DeserializeOwned>(
+        &self,
+        response: Response<Incoming>,
+    ) -> Result<T, ClientError> {
+        let body = response.into_body();
         let body = self.whole(body).await?;
         serde_json::from_slice(&body).map_err(|error| self.broken(error))
     }
@@ -205,14 +230,30 @@ impl Client {
     }
 
     async fn open(&self, method: Method, target: &str) -> Result<Response<Incoming>, ClientError> {
+        let nothing = Empty::new().map_err(|never| match never {}).boxed_unsync();
+        let patience = Some(ANSWER_TIMEOUT);
+        self.request(method, target, nothing, patience).await
+    }
+
+    /// An answer may take `patience`; without, as long as it takes to send the body.
+    async fn request(
+        &self,
+        method: Method,
+        target: &str,
+        body: Body,
+        patience: Option<Duration>,
+    ) -> Result<Response<Incoming>, ClientError> {
+        let request = Request::builder().method(method).uri(target);
         let response = match &self.endpoint {
             Endpoint::Unix(path) => {
                 let stream = self.connect(UnixStream::connect(path)).await?;
-                self.send(stream, method, target, "localhost").await?
+                let request = request.header(header::HOST, "localhost");
+                self.send(stream, request, body, patience).await?
             }
             Endpoint::Tcp(address) => {
                 let stream = self.connect(TcpStream::connect(address)).await?;
-                self.send(stream, method, target, address).await?
+                let request = request.header(header::HOST, address);
+                self.send(stream, request, body, patience).await?
             }
         };
         if response.status().is_success() {
@@ -240,9 +281,9 @@ impl Client {
     async fn send<S>(
         &self,
         stream: S,
-        method: Method,
-        target: &str,
-        host: &str,
+        request: Builder,
+        body: Body,
+        patience: Option<Duration>,
     ) -> Result<Response<Incoming>, ClientError>
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -250,20 +291,20 @@ impl Client {
         let handshake = http1::handshake(TokioIo::new(stream)).await;
         let (mut sender, connection) = handshake.map_err(|error| self.broken(error))?;
         tokio::spawn(connection);
-        let request = Request::builder()
-            .method(method)
-            .uri(target)
-            .header(header::HOST, host)
-            .header(
-                header::USER_AGENT,
-                concat!("aground/", env!("CARGO_PKG_VERSION")),
-            )
-            .body(Empty::<Bytes>::new())
+        let agent = concat!("aground/", env!("CARGO_PKG_VERSION"));
+        let request = request
+            .header(header::USER_AGENT, agent)
+            .body(body)
             .map_err(|error| self.broken(error))?;
-        match timeout(ANSWER_TIMEOUT, sender.send_request(request)).await {
-            Ok(answer) => answer.map_err(|error| self.broken(crate::problem::chain(&error))),
-            Err(_) => Err(self.broken("none came within a minute")),
-        }
+        let answer = sender.send_request(request);
+        let answer = match patience {
+            Some(patience) => match timeout(patience, answer).await {
+                Ok(answer) => answer,
+                Err(_) => return Err(self.broken("none came within a minute")),
+            },
+            None => answer.await,
+        };
+        answer.map_err(|error| self.broken(crate::problem::chain(&error)))
     }
 
     async fn refused(&self, response: Response<Incoming>) -> ClientError {

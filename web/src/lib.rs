@@ -37,7 +37,9 @@ impl App {
 
 /// All routes, behind the guards that hold for every one of them.
 pub fn router(app: App) -> Router {
-    use api::{cores, doctor, dumps, events, governor, groups, health, modules, prune, status};
+    use api::{
+        cores, doctor, dumps, events, governor, groups, health, import, modules, prune, status,
+    };
     Router::new()
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
@@ -62,6 +64,7 @@ pub fn router(app: App) -> Router {
             "/api/v1/dumps/{ref}/modules/{sha256}",
             get(modules::download),
         )
+        .route("/api/v1/import", post(import::import))
         .route("/api/v1/prune", post(prune::prune))
         .route(
             "/api/v1/governor",

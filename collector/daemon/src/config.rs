@@ -37,6 +37,18 @@ pub struct Config {
     pub retention: Retention,
     /// What to keep of which crash: handed to the helper in the state directory.
     pub capture: Settings,
+    /// Cores that are taken in from directories.
+    pub import: Import,
+}
+
+/// Cores that are taken in from directories.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Import {
+    /// Directories; what appears in them is imported, once.
+    pub watch: Vec<PathBuf>,
+    /// Whether a file is removed when it was imported.
+    pub remove: bool,
 }
 
 impl Default for Config {
@@ -52,6 +64,7 @@ impl Default for Config {
             workers: 1,
             retention: Retention::default(),
             capture: Settings::default(),
+            import: Import::default(),
         }
     }
 }
@@ -224,6 +237,9 @@ impl Config {
                 "at most 10m, and the rules of [capture] at most 1000",
             ),
             config if !config.state_dir.is_absolute() => wrong("state_dir", "an absolute path"),
+            config if !config.import.watch.iter().all(|path| path.is_absolute()) => {
+                wrong("watch", "a list of absolute paths")
+            }
             config if !config.runtime_dir.is_absolute() => wrong("runtime_dir", "an absolute path"),
             _ => Ok(self),
         }

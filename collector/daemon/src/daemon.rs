@@ -2,14 +2,14 @@
 
 use crate::config::Config;
 use crate::status::Live;
-use crate::{intake, queue, retention};
+use crate::{import, intake, queue, retention};
 use aground_helper::id::DumpId;
 use aground_store::{Store, StoreError};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::{Notify, broadcast, watch};
+use tokio::sync::{Notify, Semaphore, broadcast, watch};
 use tokio::task::JoinHandle;
 
 /// Events a slow subscriber may lag behind before it misses some.
@@ -34,6 +34,8 @@ pub(crate) struct Inner {
     pub(crate) room: Notify,
     /// Held while something is given up.
     pub(crate) retaining: tokio::sync::Mutex<()>,
+    /// Permits to take in cores that are handed in.
+    pub(crate) importing: Semaphore,
     /// Cores that could not be made lean since the start.
     pub(crate) unthinnable: Mutex<BTreeSet<DumpId>>,
     /// Becomes true when all must end.
@@ -101,6 +103,7 @@ impl Daemon {
         let state_dir = config.state_dir.clone();
         let opened = blocking("open the store", move || {
             let store = Store::open(&state_dir)?;
+            import::forget_unfinished(&state_dir);
             let leases = store.requeue_leases()?;
             if leases > 0 {
                 tracing::info!(
@@ -120,6 +123,7 @@ impl Daemon {
             work: Notify::new(),
             retain: Notify::new(),
             room: Notify::new(),
+            importing: Semaphore::new(import::AT_ONCE),
             unthinnable: Mutex::default(),
             retaining: tokio::sync::Mutex::new(()),
             stop: watch::Sender::new(false),
@@ -131,6 +135,7 @@ impl Daemon {
         let mut tasks = vec![
             tokio::spawn(intake::run(Arc::clone(&inner))),
             tokio::spawn(retention::run(Arc::clone(&inner))),
+            tokio::spawn(import::watch(Arc::clone(&inner))),
         ];
         tasks.extend(
             (0..inner.config.workers).map(|_| tokio::spawn(queue::run(Arc::clone(&inner)))),

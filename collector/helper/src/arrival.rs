@@ -62,14 +62,15 @@ impl Arrival {
     /// What the connection on standard input says.
     ///
     /// # Errors
-    /// When it is not the kernel that calls, or it speaks otherwise than we know.
+    /// [`io::ErrorKind::PermissionDenied`] when it is not the kernel that calls; another when it
+    /// speaks otherwise than we know.
     pub(crate) fn by_socket(state_dir: PathBuf) -> io::Result<Self> {
         let stdin = rustix::stdio::stdin();
         let pidfd = sys::peer_pidfd(stdin)?;
         // Whoever may connect could claim to crash; only the kernel sets this mark.
         let info = sys::crash_info(&pidfd)
             .filter(|info| info.is_dumping)
-            .ok_or_else(|| io::Error::other("the caller is not a process that dumps its core"))?;
+            .ok_or(io::ErrorKind::PermissionDenied)?;
         let offered = read_request()?;
         Ok(Self {
             args: KernelArgs {

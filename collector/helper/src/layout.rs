@@ -12,6 +12,7 @@
 //!     private/<sha256>              those that only root may read, beside such a core
 //!   dumps/<dump id>/                record.json core.zst log.txt report.json private/ (daemon)
 //!     state.json                    what became of it since: pinned, memory given up (daemon)
+//!   importing/<n>/                  a core that is being handed in (daemon)
 //!   modules/<2 digits>/<sha256>     every mapped ELF file once, named by its content (daemon)
 //!   aground.db                      metadata (daemon)
 //!   governor.table                  crash loops and what they may still keep (helper)
@@ -53,6 +54,8 @@ pub const SPOOL: &str = "spool";
 pub const INCOMING: &str = "spool/incoming";
 /// Spool entries that are complete, below the state directory.
 pub const READY: &str = "spool/ready";
+/// Cores that are being handed in, below the state directory.
+pub const IMPORTING: &str = "importing";
 /// Dumps the daemon has taken in, below the state directory.
 pub const DUMPS: &str = "dumps";
 /// The module store, below the state directory; also the folder of new modules in an entry.

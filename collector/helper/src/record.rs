@@ -50,9 +50,24 @@ pub struct Record {
     /// The ELF files the process had mapped.
     #[serde(default)]
     pub modules: Vec<Module>,
+    /// Where the core came from, when it was handed in and not caught by us.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imported: Option<Imported>,
     /// What could not be learned and why, a sentence each.
     #[serde(default)]
     pub problems: Vec<String>,
+}
+
+/// Where a core came from that was handed in. Name, time, host and ids of such a record are what
+/// the core and whoever handed it in say.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Imported {
+    /// The file's name as it was given; `None` for a stream without one.
+    pub file: Option<String>,
+    /// When, milliseconds since the epoch.
+    pub at_ms: i64,
+    /// SHA-256 of the core without compression, lowercase hexadecimal. The dump's id is its beginning.
+    pub sha256: String,
 }
 
 /// A signal by number and name.
@@ -239,6 +254,8 @@ pub enum Way {
     Stream,
     /// We read it while the kernel waited.
     Memory,
+    /// It was handed in as a file.
+    Import,
 }
 
 /// How far the capture came.

@@ -25,7 +25,7 @@ use crate::log_tail;
 use crate::policy::{self, Ceiling, Choice, Decision};
 use crate::process::{self, Pinned};
 use crate::record::{
-    Capture, CaptureState, Context, Forward, Host, Kept, Policy, Process, RECORD_SCHEMA, Record,
+    Capture, CaptureState, Forward, Host, Kept, Policy, Process, RECORD_SCHEMA, Record,
 };
 use crate::reserve;
 use crate::settings::Settings;
@@ -41,6 +41,9 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+/// What a connection begins with.
+const CALL: &str = "taking the kernel's call";
+
 /// Runs the helper with `args` (without the program's name); `started` is its first instruction.
 ///
 /// Must be called before there is a second thread. Whatever goes wrong ends in one line of the
@@ -52,11 +55,20 @@ pub fn at_death(args: &[OsString], started: Instant) -> ExitCode {
     let collected = std::panic::catch_unwind(|| collect(args, started));
     let trouble = match collected {
         Ok(Ok(())) => return ExitCode::SUCCESS,
+        // Anybody may connect; that is no crash, and no line for each in the kernel's log.
+        Ok(Err(error)) if is_impostor(&error, args) => return ExitCode::FAILURE,
         Ok(Err(error)) => chain(&error),
         Err(_) => "a defect of the helper ended it early, the dump is incomplete".to_owned(),
     };
     surroundings::tell_kernel_log(&trouble, args);
     ExitCode::FAILURE
+}
+
+/// Whether who connected is no process that dumps its core.
+fn is_impostor(error: &SpoolError, words: &[OsString]) -> bool {
+    words.first().is_some_and(|verb| *verb == CONNECTION)
+        && error.action == CALL
+        && error.source.kind() == io::ErrorKind::PermissionDenied
 }
 
 fn collect(words: &[OsString], started: Instant) -> Result<(), SpoolError> {
@@ -209,7 +221,7 @@ fn arrived(words: &[OsString]) -> Result<Arrival, SpoolError> {
     match words {
         [verb, state_dir, ..] if *verb == CONNECTION => Arrival::by_socket(state_dir.into())
             .map_err(|source| SpoolError {
-                action: "taking the kernel's call",
+                action: CALL,
                 source,
             }),
         words => Ok(Arrival::by_pipe(words)),
@@ -283,16 +295,13 @@ fn new_record(args: &KernelArgs, has_pidfd: bool, problems: Vec<String>) -> Reco
             ..Process::default()
         },
         kernel: facts,
-        container: None,
-        unit: None,
-        context: Context::default(),
         host: host(),
         capture: Capture {
             reason: Some("the helper was stopped before the memory was kept".to_owned()),
             ..Capture::default()
         },
-        modules: Vec::new(),
         problems,
+        ..Record::default()
     }
 }
 

@@ -34,6 +34,7 @@ impl Files {
             layout::INCOMING,
             layout::READY,
             layout::DUMPS,
+            layout::IMPORTING,
             layout::MODULES,
             TRASH,
         ] {

@@ -17,6 +17,7 @@ mod dumps;
 mod events;
 mod files;
 mod groups;
+pub mod imports;
 mod jobs;
 pub mod keeping;
 mod modules;

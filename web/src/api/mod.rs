@@ -9,6 +9,7 @@ pub mod events;
 pub mod governor;
 pub mod groups;
 pub mod health;
+pub mod import;
 pub mod modules;
 pub mod parameters;
 pub mod prune;

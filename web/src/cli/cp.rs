@@ -2,6 +2,7 @@
 
 use super::human;
 use super::private_core::{self, PrivateCore};
+use super::progress::Progress;
 use super::session::{Failure, Session};
 use crate::client::{Client, Download, encode};
 use aground_store::types::Dump;
@@ -10,7 +11,6 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 /// Flags of `cp`.
 #[derive(clap::Args)]
@@ -50,7 +50,7 @@ pub async fn run(arguments: &Arguments, session: &mut Session) -> Result<(), Fai
             Source::Disk(core)
         }
     };
-    let progress = Progress::new(!arguments.quiet, source.size());
+    let progress = Progress::new("Copying", !arguments.quiet, source.size());
     if stdout {
         return to_stdout(session, source, progress).await;
     }
@@ -118,7 +118,7 @@ async fn to_file(
         progress.add(piece.len());
     }
     progress.end();
-    Ok(progress.done)
+    Ok(progress.done())
 }
 
 /// The file being written. A new file gets its name when it is whole; what is there already and
@@ -197,43 +197,6 @@ fn partial_name(path: &Path) -> PathBuf {
 
 fn cannot_write(path: &Path, error: &io::Error) -> Failure {
     Failure::Message(format!("cannot write {}: {error}", path.display()))
-}
-
-/// A line on standard error that says how far it is, when that is a terminal.
-struct Progress {
-    shown: bool,
-    size: Option<u64>,
-    done: u64,
-    last: Instant,
-}
-
-impl Progress {
-    fn new(wanted: bool, size: Option<u64>) -> Self {
-        Self {
-            shown: wanted && io::stderr().is_terminal(),
-            size,
-            done: 0,
-            last: Instant::now(),
-        }
-    }
-
-    fn add(&mut self, bytes: usize) {
-        self.done += bytes as u64;
-        if self.shown && self.last.elapsed() >= Duration::from_millis(200) {
-            self.last = Instant::now();
-            let of = self
-                .size
-                .map(|size| format!(" of {}", human::size(size)))
-                .unwrap_or_default();
-            eprint!("\r\x1b[KCopying {}{of}", human::size(self.done));
-        }
-    }
-
-    fn end(&self) {
-        if self.shown {
-            eprint!("\r\x1b[K");
-        }
-    }
 }
 
 #[cfg(test)]

@@ -31,6 +31,9 @@ enum Action {
 
 #[derive(clap::Args)]
 struct List {
+    /// Also what counts all images of a workload, or all executables, together
+    #[arg(short, long)]
+    all: bool,
     /// Only what is limited now
     #[arg(long)]
     limited: bool,
@@ -92,9 +95,11 @@ pub async fn run(arguments: Arguments, session: &mut Session) -> Result<(), Fail
 
 async fn list(arguments: List, session: &mut Session) -> Result<(), Failure> {
     let mut governed: GovernedList = session.client.get("/api/v1/governor").await?;
-    if arguments.limited {
-        governed.items.retain(|one| one.state != Policy::Full);
-    }
+    let shown = |one: &Governed| {
+        let together = one.workload.is_empty() || one.executable.is_empty();
+        one.state != Policy::Full || (!arguments.limited && (arguments.all || !together))
+    };
+    governed.items.retain(shown);
     let now = session.now_ms;
     let rows: Vec<Row> = governed
         .items

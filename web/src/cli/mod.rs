@@ -9,6 +9,7 @@ pub mod doctor;
 pub mod governor;
 pub mod groups;
 pub mod human;
+pub mod import;
 pub mod inspect;
 pub mod install;
 pub mod listing;
@@ -20,6 +21,7 @@ pub mod pin;
 pub mod ping;
 pub mod plugin;
 mod private_core;
+pub mod progress;
 pub mod prune;
 pub mod rm;
 pub mod serve;
@@ -106,6 +108,9 @@ pub enum DumpVerb {
     /// Copy a core to a file, a directory or standard output
     #[command(help_template = HELP)]
     Cp(cp::Arguments),
+    /// Take in cores from files, directories or standard input
+    #[command(help_template = HELP)]
+    Import(import::Arguments),
     /// Show the end of the container's log as it was when the process died
     #[command(help_template = HELP, visible_alias = "logs")]
     Log(log::Arguments),
@@ -193,6 +198,7 @@ pub fn run_dump_verb(
         DumpVerb::Bt(arguments) => bt::run(&arguments, session).await,
         DumpVerb::Groups(arguments) => groups::run(arguments, session).await,
         DumpVerb::Cp(arguments) => cp::run(&arguments, session).await,
+        DumpVerb::Import(arguments) => import::run(&arguments, session).await,
         DumpVerb::Log(arguments) => log::run(&arguments, session).await,
         DumpVerb::Rm(arguments) => rm::run(&arguments, session).await,
         DumpVerb::Pin(arguments) => pin::run(&arguments, true, session).await,

@@ -10,11 +10,13 @@ pub mod view;
 
 use crate::App;
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::handler::Handler;
 use axum::routing::{any, get, post};
 
 /// Every page.
 pub fn routes() -> Router<App> {
-    use pages::{dump, dumps, error, group, groups, status};
+    use pages::{dump, dumps, error, group, groups, import, status};
     Router::new()
         .route("/", get(groups::page))
         .route("/groups/{ref}", get(group::page))
@@ -24,6 +26,10 @@ pub fn routes() -> Router<App> {
         .route("/dumps/{ref}/pin", post(dump::pin))
         .route("/dumps/{ref}/unpin", post(dump::unpin))
         .route("/dumps/{ref}/remove", post(dump::remove))
+        .route(
+            "/import",
+            get(import::page).post(import::import.layer(DefaultBodyLimit::disable())),
+        )
         .route("/status", get(status::page))
         .route("/static/{name}", get(assets::serve))
         .route("/{*path}", any(error::no_such_page))

@@ -205,6 +205,7 @@ pub fn record(number: u8) -> Record {
             13,
             14,
         ]),
+        imported: None,
         captured_at_ms: 1_795_000_000_000 + i64::from(number),
         signal: Signal {
             number: 11,

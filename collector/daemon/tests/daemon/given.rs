@@ -91,6 +91,7 @@ pub fn id(number: u8) -> DumpId {
 
 pub fn record(number: u8) -> Record {
     Record {
+        imported: None,
         schema: 1,
         id: id(number),
         captured_at_ms: 1_795_132_800_000 + i64::from(number),

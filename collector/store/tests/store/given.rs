@@ -107,6 +107,7 @@ pub fn id(number: u8) -> DumpId {
 /// A crash of a process of the host, `number` seconds after noon.
 pub fn record(number: u8) -> Record {
     Record {
+        imported: None,
         schema: 1,
         id: id(number),
         captured_at_ms: NOON + i64::from(number) * 1000,

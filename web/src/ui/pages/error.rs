@@ -2,6 +2,7 @@
 
 use super::Shell;
 use crate::problem::Problem;
+use aground_daemon::ImportError;
 use aground_store::{QueryError, ResolveError, StoreError};
 use askama::Template;
 use axum::http::header::{ACCEPT, HeaderMap};
@@ -76,6 +77,13 @@ impl Trouble {
         )
     }
 
+    /// A form that cannot be read.
+    pub fn bad_upload(detail: &str) -> Self {
+        let title = "This upload cannot be read";
+        let hint = "Choose a file and send it again.";
+        Self::new(StatusCode::BAD_REQUEST, title, detail.to_owned(), hint)
+    }
+
     /// A query that cannot be read.
     pub fn bad_query(text: &str, error: &QueryError) -> Self {
         let title = "This search cannot be read";
@@ -114,6 +122,29 @@ impl IntoResponse for Trouble {
         match self.page() {
             Ok(page) => (self.0.status, Html(page)).into_response(),
             Err(_) => (self.0.status, self.0.detail).into_response(),
+        }
+    }
+}
+
+impl From<ImportError> for Trouble {
+    fn from(error: ImportError) -> Self {
+        let detail = error.to_string();
+        match error {
+            ImportError::NotACore(_) => Self::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "This is no core that can be read",
+                detail,
+                "Is it the file the kernel wrote, or what a program packed it with?",
+            ),
+            ImportError::NoRoom(_) => Self::new(
+                StatusCode::INSUFFICIENT_STORAGE,
+                "There is no room for this core",
+                detail,
+                "The status page says what the disk is used for.",
+            ),
+            ImportError::Broken(detail) => Self::bad_upload(&detail),
+            ImportError::Store(error) => error.into(),
+            ImportError::Stopped | ImportError::Io(_) => Self::internal(&error),
         }
     }
 }

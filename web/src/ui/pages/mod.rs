@@ -5,6 +5,7 @@ pub mod dumps;
 pub mod error;
 pub mod group;
 pub mod groups;
+pub mod import;
 pub mod status;
 
 use super::assets;

@@ -169,14 +169,28 @@ pub fn capture(record: &Record, summary: &DumpSummary) -> Vec<Fact> {
     facts.word("On disk", bytes::size(summary.memory_bytes));
     facts.word("Process held for", capture.hold_us.map(time::short_span));
     facts.word("Passed on", capture.forwarded.as_ref().map(passed_on));
+    if let Some(origin) = &record.imported {
+        let file = origin.file.as_deref().unwrap_or("a stream");
+        let at = time::Moment::new(origin.at_ms, time::now_ms());
+        facts.word(
+            "Imported",
+            format!(
+                "from {file}, {}; name, time and host are what it says",
+                at.ago
+            ),
+        );
+        facts.code("SHA-256", Some(origin.sha256.clone()));
+    }
     facts.word("Host", record.host.hostname.clone());
-    facts.word(
-        "Kernel",
-        format!("{} {}", record.host.kernel, record.host.arch),
-    );
+    let kernel = format!("{} {}", record.host.kernel, record.host.arch);
+    facts.word("Kernel", kernel.trim().to_owned());
     facts.id("Boot", record.host.boot_id.clone());
     facts.id("Machine", record.host.machine_id.clone());
-    facts.word("Collected by", format!("aground {}", record.host.aground));
+    let version = Some(&record.host.aground).filter(|version| !version.is_empty());
+    facts.word(
+        "Collected by",
+        version.map(|version| format!("aground {version}")),
+    );
     facts.0
 }
 
