@@ -110,6 +110,13 @@ fn facts(dump: &Dump, now_ms: i64) -> Vec<(&'static str, String)> {
     if let Some(given_up) = summary.given_up() {
         facts.push(("memory", given_up));
     }
+    if let Some(error) = &summary.analysis_error {
+        let what = match summary.status {
+            DumpStatus::Failed => "failed, so this is what the record says",
+            _ => "failed again, so this is an earlier one",
+        };
+        facts.push(("analysis", format!("{what}: {error}")));
+    }
     facts
 }
 

@@ -67,7 +67,7 @@ async fn wrong_requests_are_problems() {
         ("/api/v1/dumps/%ff", 400, "bad-parameter"),
         ("/api/v1/groups/00", 404, "not-found"),
         ("/api/v1/nothing", 404, "not-found"),
-        (&format!("/api/v1/dumps/{id}/report"), 404, "not-found"),
+        ("/api/v1/dumps/zz/report", 404, "not-found"),
         (
             &format!("/api/v1/dumps/{id}/core?format=elk"),
             400,

@@ -87,7 +87,7 @@ async fn shells_complete_ids_and_flags() {
     let ids = ok(&plugin(&site, &["__completeNoDesc", "dumps", "inspect", ""]).await);
     assert_eq!(ids, "220201020304\n110101020304\n:4\n");
     let ids = ok(&plugin(&site, &["__complete", "dumps", "bt", "1"]).await);
-    assert_eq!(ids, "110101020304\tserver SIGSEGV\n:4\n");
+    assert_eq!(ids, "110101020304\tserver SIGSEGV in server\n:4\n");
     let flags = ok(&plugin(&site, &["__complete", "dumps", "ls", "--fil"]).await);
     assert!(
         flags.starts_with("--filter\t") && flags.ends_with("\n:4\n"),

@@ -61,6 +61,7 @@ pub struct DumpPage {
     address: Option<String>,
     sender: Option<String>,
     waiting: bool,
+    failed: bool,
     failure: Option<Brief>,
     warnings: Vec<String>,
     crashed: Option<Stack>,
@@ -114,7 +115,8 @@ impl DumpPage {
         let failure = summary
             .analysis_error
             .as_deref()
-            .unwrap_or("no reason is known");
+            .or(failed.then_some("no reason is known"))
+            .filter(|_| !waiting);
         let signal = report.map(|report| &report.process.signal);
         Self {
             shell: Shell::new("dumps"),
@@ -125,7 +127,8 @@ impl DumpPage {
             address: signal.and_then(|signal| Some(signal.address?.to_string())),
             sender: signal.and_then(|signal| Some(signal.sender_pid?.to_string())),
             waiting,
-            failure: failed.then(|| Brief::new(failure, 1000)),
+            failed,
+            failure: failure.map(|failure| Brief::new(failure, 1000)),
             warnings: warnings(dump),
             crashed: crashed.map(Stack::new),
             other_threads: threads.len().saturating_sub(usize::from(crashed.is_some())),
