@@ -257,7 +257,8 @@ pub struct Runtime {
 pub struct Signature {
     /// Version of the algorithm and rules.
     pub version: u32,
-    /// `symbolic` (function names), `offsets` (module build ID and offset) or `facts` (no stack).
+    /// `symbolic` (function names), `offsets` (module build ID and offset) or `facts` (no stack);
+    /// the service may put `label` in its place.
     pub kind: String,
     /// Readable: `parse_header | handle_request`.
     pub title: String,

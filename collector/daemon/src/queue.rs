@@ -1,6 +1,7 @@
 //! Works the queue of analyses off, one worker process at a time per task.
 
 use crate::daemon::{Event, Inner, blocking, chain};
+use crate::label;
 use crate::worker::{self, WorkerError};
 use aground_analyzer::report::Report;
 use aground_helper::id::DumpId;
@@ -170,12 +171,13 @@ async fn give_up(daemon: &Arc<Inner>, id: &DumpId, reason: &str) -> Result<(), S
 async fn keep(
     daemon: &Arc<Inner>,
     id: &DumpId,
-    report: Report,
+    mut report: Report,
     failure: Option<String>,
 ) -> Result<(), StoreError> {
     let store = daemon.store.clone();
     let dump = id.clone();
     let kept = blocking("keep a report", move || {
+        label::group(&store.record(&dump)?, &mut report.signature);
         match store.assign(&dump, &report, failure.as_deref()) {
             // Waiting would not make the signature better.
             Err(error @ StoreError::BadSignature) => {

@@ -28,6 +28,7 @@ pub mod id;
 pub mod identity;
 pub mod install;
 pub mod kernel_args;
+pub mod label;
 pub mod layout;
 pub mod listener;
 pub mod log_tail;

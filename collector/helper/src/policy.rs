@@ -4,12 +4,12 @@
 //! crash loop or missing rights leave of it ([`Ceiling`]), and what fits the disk.
 
 use crate::glob;
+use crate::label::{self, Labels};
 use crate::record::{Forward, Policy, Record};
 use crate::redact::Redaction;
 use crate::settings::{Rule, Settings};
 use crate::units::{Bytes, Span};
 use std::collections::BTreeMap;
-use std::str::FromStr;
 use std::time::Duration;
 
 /// Free space that is never used for a core: the record and the modules of this and of other
@@ -52,20 +52,6 @@ impl Default for Limits {
     }
 }
 
-/// Labels of a container by which those who run it choose.
-pub mod label {
-    /// `full`, `lean`, `trace` or `record`.
-    pub const POLICY: &str = "aground.policy";
-    /// Largest core kept whole, such as `512MiB`.
-    pub const FULL_MAX: &str = "aground.full_max";
-    /// Most memory in a lean core.
-    pub const LEAN_MAX: &str = "aground.lean_max";
-    /// Longest the process may be held, such as `5s`.
-    pub const HOLD_MAX: &str = "aground.hold_max";
-    /// What is kept out of the record, see [`crate::redact::Redaction::asked`].
-    pub const REDACT: &str = "aground.redact";
-}
-
 /// What is asked for: by a label of the container, else by the first rule that matches, else by
 /// the defaults; each value for itself. Labels that are not understood make problem sentences.
 pub fn choose(settings: &Settings, record: &Record, problems: &mut Vec<String>) -> Choice {
@@ -74,12 +60,10 @@ pub fn choose(settings: &Settings, record: &Record, problems: &mut Vec<String>) 
     let (number, rule) = rule.map_or((0, None), |(index, rule)| {
         (index.saturating_add(1), Some(rule))
     });
-    let no_labels = BTreeMap::new();
     let container = record.container.as_ref();
-    let mut labels = Labels {
-        labels: container.map_or(&no_labels, |container| &container.labels),
-        problems,
-    };
+    let no_labels = BTreeMap::new();
+    let labels = container.map_or(&no_labels, |container| &container.labels);
+    let mut labels = Labels::new(labels, problems);
     let from_rule = rule.and_then(|rule| rule.policy);
     let (policy, from) = match (labels.value(label::POLICY), from_rule) {
         (Some(policy), _) => (policy, format!("label {}", label::POLICY)),
@@ -105,42 +89,14 @@ pub fn choose(settings: &Settings, record: &Record, problems: &mut Vec<String>) 
         Some(_) => settings.forward.containers,
         None => settings.forward.host,
     };
+    let redact = labels.redaction(&settings.redact);
+    labels.check_lines();
     Choice {
         policy,
         from,
         limits,
-        redact: labels.redaction(&settings.redact),
+        redact,
         forward: rule.and_then(|rule| rule.forward).unwrap_or(forward),
-    }
-}
-
-struct Labels<'a> {
-    labels: &'a BTreeMap<String, String>,
-    problems: &'a mut Vec<String>,
-}
-
-impl Labels<'_> {
-    fn value<T: FromStr<Err: std::fmt::Display>>(&mut self, name: &str) -> Option<T> {
-        let value = self.labels.get(name)?;
-        let parsed = value.trim().parse();
-        parsed.map_err(|error| self.wrong(name, &error)).ok()
-    }
-
-    fn redaction(&mut self, configured: &Redaction) -> Redaction {
-        let asked = self.labels.get(label::REDACT);
-        let asked = asked.map(|value| configured.asked(value));
-        match asked.transpose() {
-            Ok(asked) => asked.unwrap_or_else(|| configured.clone()),
-            Err(error) => {
-                self.wrong(label::REDACT, &error);
-                configured.clone()
-            }
-        }
-    }
-
-    fn wrong(&mut self, name: &str, error: &dyn std::fmt::Display) {
-        self.problems
-            .push(format!("the label {name} was not obeyed: {error}"));
     }
 }
 

@@ -403,7 +403,7 @@ fn begin(directory: &Path, record: &Record) -> Result<Entry, SpoolError> {
 
 fn try_to_begin(directory: &Path, record: &Record) -> Result<Entry, SpoolError> {
     let entry = Spool::open(directory)?.new_entry(&record.id)?;
-    match entry.write_record(record) {
+    match entry.begin_record(record) {
         Ok(()) => Ok(entry),
         Err(error) => {
             entry.abandon();

@@ -195,6 +195,26 @@ impl Entry {
         };
     }
 
+    /// Writes the first `record.json`: from here a kill of the helper loses nothing. The disk is
+    /// told to make it last beside the rest of our work, because the process is held meanwhile.
+    pub fn begin_record(&self, record: &Record) -> Result<(), SpoolError> {
+        let begun = || -> io::Result<()> {
+            let file = put_record(&self.directory, record, self.spool.owner)?;
+            let entry = self.directory.try_clone()?;
+            let incoming = self.spool.incoming.try_clone()?;
+            // An error comes back when the last record is written.
+            let sync = move || {
+                let _ = file.sync_all();
+                let _ = rustix::fs::fsync(entry);
+                let _ = rustix::fs::fsync(incoming);
+            };
+            // Without a thread the last record is the first to last.
+            let _ = std::thread::Builder::new().stack_size(64 << 10).spawn(sync);
+            Ok(())
+        };
+        begun().map_err(failed("writing the record"))
+    }
+
     /// Writes `record.json`, in place of an earlier one, and makes it last.
     pub fn write_record(&self, record: &Record) -> Result<(), SpoolError> {
         let written = replace_record(&self.directory, record, self.spool.owner);
@@ -408,14 +428,26 @@ pub fn make_like(path: &Path, model: &Path) {
 }
 
 fn replace_record(directory: &OwnedFd, record: &Record, owner: Owner) -> io::Result<()> {
+    let file = new_record(directory, record, owner)?;
+    file.sync_all()?;
+    rustix::fs::renameat(directory, NEW_RECORD, directory, RECORD)?;
+    Ok(rustix::fs::fsync(directory)?)
+}
+
+/// The same before anything of it has to last.
+fn put_record(directory: &OwnedFd, record: &Record, owner: Owner) -> io::Result<File> {
+    let file = new_record(directory, record, owner)?;
+    rustix::fs::renameat(directory, NEW_RECORD, directory, RECORD)?;
+    Ok(file)
+}
+
+fn new_record(directory: &OwnedFd, record: &Record, owner: Owner) -> io::Result<File> {
     let bytes = bounded_json(record)?;
     // Mostly it was never there.
     let _ = rustix::fs::unlinkat(directory, NEW_RECORD, AtFlags::empty());
     let mut file = owner.file(directory, NEW_RECORD)?;
     file.write_all(&bytes)?;
-    file.sync_all()?;
-    rustix::fs::renameat(directory, NEW_RECORD, directory, RECORD)?;
-    Ok(rustix::fs::fsync(directory)?)
+    Ok(file)
 }
 
 /// Makes a record smaller.

@@ -218,10 +218,10 @@ fn insert_dump(
         .prepare_cached(
             "INSERT INTO dumps (id, crashed_at_ms, host, signal, signal_number, pid, name, executable, command,
                  container, unit, status, kept, truncated, core_bytes, stored_bytes, hold_us,
-                 memory_bytes, dropped, pinned, trace)
+                 memory_bytes, dropped, pinned, trace, uid, machine, boot, kernel, arch, cpu)
              VALUES (:id, :crashed_at_ms, :host, :signal, :signal_number, :pid, :name, :executable, :command,
                  :container, :unit, :status, :kept, :truncated, :core_bytes, :stored_bytes, :hold_us,
-                 :memory_bytes, :dropped, :pinned, :trace)
+                 :memory_bytes, :dropped, :pinned, :trace, :uid, :machine, :boot, :kernel, :arch, :cpu)
              ON CONFLICT (id) DO NOTHING RETURNING key",
         )?
         .query_row(
@@ -247,6 +247,12 @@ fn insert_dump(
                 ":dropped": dropped.map(|left| column_text(&left.reason)),
                 ":pinned": keeping.pinned,
                 ":trace": capture.policy == Policy::Trace,
+                ":uid": record.kernel.uid,
+                ":machine": record.host.machine_id.as_deref().map(column_text),
+                ":boot": record.host.boot_id.as_deref().map(column_text),
+                ":kernel": column_text(&record.host.kernel),
+                ":arch": column_text(&record.host.arch),
+                ":cpu": record.context.cpu.model.as_deref().map(column_text),
             },
             |row| row.get(0),
         )
@@ -289,8 +295,8 @@ fn intern_container(sql: &Transaction<'_>, container: &Container) -> Result<i64,
     let key = sql
         .prepare_cached(
             "INSERT INTO containers (digest, runtime, container_id, name, image, image_id, pod_uid,
-               runtime_namespace, pod_namespace, pod_name, pod_container, pod_owner)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+               runtime_namespace, pod_namespace, pod_name, pod_container, pod_owner, hostname, confidence)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
         )?
         .insert(params![
             digest,
@@ -304,7 +310,9 @@ fn intern_container(sql: &Transaction<'_>, container: &Container) -> Result<i64,
             text(&container.pod_namespace),
             text(&container.pod_name),
             text(&container.pod_container),
-            text(&container.pod_owner)
+            text(&container.pod_owner),
+            text(&container.hostname),
+            container.confidence().as_str(),
         ])?;
     let mut label = sql.prepare_cached(
         "INSERT INTO container_labels (container, label, value) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
@@ -347,9 +355,11 @@ fn digest(container: &Container) -> String {
         &container.pod_name,
         &container.pod_container,
         &container.pod_owner,
+        &container.hostname,
     ] {
         part(text.as_deref());
     }
+    part(Some(container.confidence().as_str()));
     part(Some(&container.image_digests.len().to_string()));
     for digest in &container.image_digests {
         part(Some(digest));

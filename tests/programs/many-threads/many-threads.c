@@ -1,5 +1,5 @@
 /* many-threads: so many threads in calls of different depth, a heap of so many megabytes, and a
- * null pointer read in the main thread.
+ * null pointer read in the main thread. Says so before it dies.
  *
  *   many-threads THREADS MEGABYTES
  */
@@ -67,6 +67,8 @@ int main(int count, char **arguments)
         pthread_create(&thread, NULL, work, new_job(number));
     }
     pthread_barrier_wait(&all_waiting);
+    puts("dies");
+    fflush(stdout);
     struct job *last = new_job(threads);
     return finish(last, last->name) + (int)cells[0];
 }

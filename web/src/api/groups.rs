@@ -22,7 +22,7 @@ pub struct Explanation {
     pub dump: DumpId,
     /// Version of the rules.
     pub version: u32,
-    /// `symbolic`, `offsets` or `facts`.
+    /// `symbolic`, `offsets`, `facts`, or `label` where the container's label decides.
     pub kind: String,
     /// Readable signature.
     pub title: String,

@@ -219,6 +219,7 @@ fn made_of(kind: &str) -> String {
         "symbolic" => "function names".to_owned(),
         "offsets" => "module build IDs and offsets".to_owned(),
         "facts" => "signal and executable: there was no stack".to_owned(),
+        "label" => "the container's label aground.group".to_owned(),
         other => visible(other),
     }
 }

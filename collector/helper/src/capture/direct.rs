@@ -283,7 +283,7 @@ struct Work<'p> {
 impl Work<'_> {
     fn run(&self, done: &Sender<Packed>) {
         let mut raw = vec![0; FRAME];
-        let Ok(mut compressor) = FrameCompressor::new() else {
+        let Ok(mut compressor) = FrameCompressor::new(Some(self.plan.size)) else {
             return;
         };
         loop {

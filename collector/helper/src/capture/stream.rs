@@ -47,6 +47,7 @@ pub fn store(
 ) -> CoreOutcome {
     let source = Source {
         head: &head.bytes,
+        size: head.size,
         stream,
         seen: 0,
     };
@@ -65,6 +66,8 @@ pub fn workers() -> usize {
 
 struct Source<'h, R> {
     head: &'h [u8],
+    /// Size of the core as announced.
+    size: Option<u64>,
     stream: R,
     seen: u64,
 }
@@ -108,8 +111,8 @@ impl Frame {
 fn in_turns<R: Read>(mut source: Source<'_, R>, mut writer: SeekableWriter<'_>) -> CoreOutcome {
     let mut frame = Frame::new();
     let mut run = || -> Result<(), String> {
-        let mut compressor =
-            FrameCompressor::new().map_err(|error| format!("compressing failed: {error}"))?;
+        let mut compressor = FrameCompressor::new(source.size)
+            .map_err(|error| format!("compressing failed: {error}"))?;
         loop {
             let read = source.next(&mut frame.raw);
             if !frame.raw.is_empty() {
@@ -137,7 +140,7 @@ fn side_by_side<R: Read>(
 ) -> CoreOutcome {
     let (empty_in, empty_out) = sync_channel(workers.saturating_add(2));
     std::thread::scope(|scope| {
-        let lanes: io::Result<Vec<_>> = (0..workers).map(|_| lane(scope)).collect();
+        let lanes: io::Result<Vec<_>> = (0..workers).map(|_| lane(scope, source.size)).collect();
         let Ok(lanes) = lanes else {
             return in_turns(source, writer);
         };
@@ -176,10 +179,11 @@ type Packed = (Frame, io::Result<()>);
 /// Starts a worker; returns the ends of its two channels.
 fn lane<'scope>(
     scope: &'scope Scope<'scope, '_>,
+    size: Option<u64>,
 ) -> io::Result<(SyncSender<Frame>, Receiver<Packed>)> {
     let (full_in, full_out) = sync_channel::<Frame>(1);
     let (packed_in, packed_out) = sync_channel(1);
-    let mut compressor = FrameCompressor::new()?;
+    let mut compressor = FrameCompressor::new(size)?;
     Builder::new().spawn_scoped(scope, move || {
         for mut frame in full_out {
             let result = frame.pack(&mut compressor);

@@ -94,6 +94,17 @@ pub enum Confidence {
     Claimed,
 }
 
+impl Confidence {
+    /// The word it is stored and shown by.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Confirmed => "confirmed",
+            Self::ClaimedByUser => "claimed-by-user",
+            Self::Claimed => "claimed",
+        }
+    }
+}
+
 impl Container {
     /// How far this identity can be relied on.
     pub fn confidence(&self) -> Confidence {

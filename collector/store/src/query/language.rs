@@ -38,6 +38,10 @@ pub(crate) enum Test {
     Label(String, Option<Pattern>),
     SignalNumber(i64),
     Pid(i64),
+    /// Real user id on the host.
+    Uid(i64),
+    /// How far the container's identity can be relied on.
+    Confidence(&'static str),
     Status(DumpStatus),
     /// What is kept of the memory now.
     Kept(&'static str),
@@ -74,10 +78,29 @@ pub(crate) enum Field {
     Workload,
     ComposeProject,
     ComposeService,
+    RuntimeNamespace,
+    Hostname,
+    Owner,
+    Machine,
+    Boot,
+    Kernel,
+    Arch,
+    Cpu,
 }
 
 /// Every field name, for suggestions.
-const FIELDS: [&str; 31] = [
+const FIELDS: [&str; 42] = [
+    "owner",
+    "hostname",
+    "confidence",
+    "runtime_namespace",
+    "node",
+    "machine",
+    "boot",
+    "kernel",
+    "arch",
+    "cpu",
+    "uid",
     "image_digest",
     "namespace",
     "pod",
@@ -111,6 +134,9 @@ const FIELDS: [&str; 31] = [
     "ancestor",
 ];
 
+/// How far an identity can be relied on.
+const CONFIDENCE: [&str; 3] = ["confirmed", "claimed-by-user", "claimed"];
+
 /// What can be kept of the memory.
 const KEPT: [&str; 4] = ["full", "lean", "partial", "none"];
 
@@ -127,7 +153,9 @@ pub struct QueryError {
 impl Query {
     /// Parses the query language. Fields: id, group, container, name (alias of container), image,
     /// `image_id`, label (`label:k` or `label:k=v`), host, signal, exe, comm, cause, function
-    /// (alias frame), status, kept, pinned, runtime, unit, pid, since, until; `-field:value` negates; `*` is a wildcard;
+    /// (alias frame), status, kept, pinned, runtime, unit, pid, uid, owner, hostname, confidence,
+    /// `runtime_namespace`, machine, boot, kernel, arch, cpu, and those of Kubernetes and Compose,
+    /// since, until; `-field:value` negates; `*` is a wildcard;
     /// different fields AND, same field OR (as Docker's filters); bare words match anywhere in title,
     /// command, container, image.
     pub fn parse(text: &str) -> Result<Self, QueryError> {
@@ -303,7 +331,19 @@ impl Word {
             "container" | "name" => Field::Container,
             "image" | "ancestor" => Field::Image,
             "image_id" => Field::ImageId,
-            "host" => Field::Host,
+            "host" | "node" => Field::Host,
+            "hostname" => Field::Hostname,
+            "owner" => Field::Owner,
+            "runtime_namespace" => Field::RuntimeNamespace,
+            "machine" => Field::Machine,
+            "boot" => Field::Boot,
+            "kernel" => Field::Kernel,
+            "arch" => Field::Arch,
+            "cpu" => Field::Cpu,
+            "confidence" => {
+                return self.one_of("confidence", CONFIDENCE).map(Test::Confidence);
+            }
+            "uid" => return self.number("uid").map(Test::Uid),
             "signal" => return self.signal(),
             "exe" => Field::Executable,
             "comm" => Field::Name,

@@ -2,6 +2,7 @@
 
 use super::language::{Clause, Field, Query, Test};
 use super::pattern::Pattern;
+use aground_helper::label::OWNER;
 use rusqlite::types::Value;
 
 /// A condition on `dumps d LEFT JOIN containers c`, and its parameters in order.
@@ -40,6 +41,10 @@ impl Condition {
             Test::Text(field, pattern) => self.text(*field, pattern),
             Test::Label(key, value) => self.label(key, value.as_ref()),
             Test::SignalNumber(number) => self.push("d.signal_number = ?", [Value::from(*number)]),
+            Test::Uid(uid) => self.push("d.uid = ?", [Value::from(*uid)]),
+            Test::Confidence(word) => {
+                self.push("c.confidence = ?", [(*word).to_owned().into()]);
+            }
             Test::Pid(pid) => self.push("d.pid = ?", [Value::from(*pid)]),
             Test::Status(status) => self.push("d.status = ?", [status.as_str().to_owned().into()]),
             Test::Kept(kept) => self.push("d.kept = ?", [(*kept).to_owned().into()]),
@@ -95,6 +100,14 @@ impl Condition {
             Field::PodContainer => self.column("c.pod_container", pattern),
             // `workload:shop` is one of any kind.
             Field::Workload => self.either("c.pod_owner", pattern, also(&["*/@"])),
+            Field::RuntimeNamespace => self.column("c.runtime_namespace", pattern),
+            Field::Hostname => self.column("c.hostname", pattern),
+            Field::Owner => self.label(OWNER, Some(pattern)),
+            Field::Machine => self.column("d.machine", pattern),
+            Field::Boot => self.column("d.boot", pattern),
+            Field::Kernel => self.column("d.kernel", pattern),
+            Field::Arch => self.column("d.arch", pattern),
+            Field::Cpu => self.column("d.cpu", pattern),
             Field::ComposeProject => self.compose("project", pattern),
             Field::ComposeService => self.compose("service", pattern),
         }

@@ -50,6 +50,7 @@ impl Explanation {
         let kind = match signature.kind.as_str() {
             "symbolic" => "the same functions were on the crashed thread's stack",
             "offsets" => "the same places in the same builds were on the stack (no symbols)",
+            "label" => "the container's label aground.group says so",
             _ => "executable and signal are the same (no usable stack)",
         };
         Self {

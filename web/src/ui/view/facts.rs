@@ -3,6 +3,7 @@
 use super::text::{Brief, LINE};
 use super::time::{self, Moment};
 use super::{bytes, text};
+use aground_helper::label;
 use aground_helper::record::{
     Access, Capture, CaptureState, Container, Forwarded, IdentitySource, Kept, Record,
 };
@@ -69,7 +70,10 @@ pub fn container(container: &Container) -> Vec<Fact> {
     facts.word("Pod", container.pod_name.clone());
     facts.id("Pod UID", container.pod_uid.clone());
     facts.word("Container in pod", container.pod_container.clone());
-    facts.word("Owner", container.pod_owner.clone());
+    facts.word("Workload", container.pod_owner.clone());
+    let owner = container.labels.get(label::OWNER);
+    let owner = owner.and_then(|owner| label::line(owner).ok());
+    facts.word("Owner", owner.map(str::to_owned));
     facts.id("Sandbox id", container.sandbox_id.clone());
     facts.word(
         "Pause container",
@@ -99,7 +103,8 @@ pub fn container(container: &Container) -> Vec<Fact> {
         IdentitySource::RuntimeApi => "the runtime, asked after the crash",
         IdentitySource::EventCache => "the runtime, before the crash",
     };
-    facts.word("Known from", source.to_owned());
+    let confidence = container.confidence().as_str();
+    facts.word("Known from", format!("{source} ({confidence})"));
     let claim = |inner: &aground_helper::record::ClaimedContainer| {
         format!("{} {}", inner.runtime, inner.id)
     };

@@ -18,6 +18,8 @@ fn shown(query: &Query) -> String {
                 Test::Label(key, Some(value)) => format!("label[{key}]~{}", value.glob()),
                 Test::SignalNumber(number) => format!("signal={number}"),
                 Test::Pid(pid) => format!("pid={pid}"),
+                Test::Uid(uid) => format!("uid={uid}"),
+                Test::Confidence(word) => format!("confidence={word}"),
                 Test::Status(status) => format!("status={}", status.as_str()),
                 Test::Kept(kept) => format!("kept={kept}"),
                 Test::Pinned(pinned) => format!("pinned={pinned}"),
