@@ -81,3 +81,45 @@ fn two_bugs_in_one_binary_are_two_groups() {
         BTreeSet::from(["division-by-zero", "null-dereference"])
     );
 }
+
+#[test]
+fn a_container_says_what_it_is_grouped_by_and_who_looks_after_it() {
+    require_engine();
+    let image = RELEASE.image("inventory");
+    let site = Site::started();
+    let crash = |mode: &str, group: &str, owner: &str| {
+        let container = Container::new("inventory")
+            .option(&format!("--label=aground.group={group}"))
+            .option(&format!("--label=aground.owner={owner}"));
+        container.run(&image.reference, &[mode]);
+    };
+    {
+        let _claim = site.collect();
+        for mode in ["divide", "write"] {
+            crash(mode, "outage 7", "payments");
+            crash(mode, "{default} of tenant a", "payments");
+            crash(mode, "two\nlines", "");
+        }
+    }
+    site.wait_for(6, &[]);
+    let titles = |filter: &str| -> Vec<String> {
+        let groups = site.aground(&["groups", "--filter", filter, "--format", "{{.Title}}"]);
+        let mut titles: Vec<String> = groups.ok().lines().map(str::to_owned).collect();
+        titles.sort();
+        titles
+    };
+    let owned = titles("owner=payments");
+    assert_eq!(owned.len(), 3, "{owned:#?}");
+    assert_eq!(owned.iter().filter(|title| *title == "outage 7").count(), 1);
+    let extended = owned.iter().filter(|title| title.ends_with(" of tenant a"));
+    assert_eq!(extended.count(), 2, "{owned:#?}");
+    // What is not understood changes nothing and is told.
+    let plain = titles("owner!=payments");
+    assert_eq!(plain.len(), 2, "{plain:#?}");
+    let id = &site.ids(&["owner!=payments"])[0];
+    let page = site.get(&format!("/dumps/{id}")).text();
+    for label in ["aground.group", "aground.owner"] {
+        let told = format!("the label {label} was not obeyed");
+        assert!(page.contains(&told), "{told}");
+    }
+}
