@@ -26,6 +26,7 @@ mod kernel {
     mod import;
     mod install;
     mod lean;
+    mod logs;
     mod no_wait;
     mod outage;
     mod pages;

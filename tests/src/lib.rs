@@ -13,6 +13,7 @@ pub mod handler;
 pub mod helper;
 pub mod house;
 pub mod http;
+pub mod journal;
 pub mod listener;
 pub mod programs;
 pub mod run;

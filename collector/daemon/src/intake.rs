@@ -2,6 +2,7 @@
 //! a notification missed, a dead helper left, or a kill of the daemon cut short.
 
 use crate::daemon::{Event, Inner, blocking, chain};
+use crate::journal;
 use crate::spool;
 use crate::status::now_ms;
 use aground_helper::id::DumpId;
@@ -225,9 +226,32 @@ impl Intake {
                 bare
             }
         };
-        if spool::complete_interrupted(&mut record, entry) {
+        let mended = spool::complete_interrupted(&mut record, entry);
+        if add_log(&mut record, entry) || mended {
             spool::write_record(entry, &record)?;
         }
         Ok(record)
     }
+}
+
+/// Adds the log of a container whose engine keeps it in the journal. Says whether the record has
+/// changed.
+fn add_log(record: &mut Record, entry: &Path) -> bool {
+    let path = entry.join(layout::LOG);
+    if path.exists() {
+        return false;
+    }
+    let kept = match journal::tail(record) {
+        None => return false,
+        Some(Ok(text)) if text.is_empty() => return false,
+        Some(text) => text.and_then(|text| {
+            fs::write(&path, text)
+                .map_err(|error| format!("the container's log could not be kept: {error}"))
+        }),
+    };
+    if let Err(problem) = kept {
+        record.problems.push(problem);
+        return true;
+    }
+    false
 }

@@ -12,6 +12,7 @@ pub mod doctor;
 mod governor;
 pub mod import;
 mod intake;
+mod journal;
 mod label;
 mod queue;
 mod retention;

@@ -16,11 +16,12 @@ pub mod nspawn;
 pub mod oci;
 
 use crate::container::{Candidate, is_container_id};
+use crate::log_tail::Log;
 use crate::record::{Container, Evidence, EvidenceKind};
 use crate::supervisor::Supervisor;
 use containerd::ContainerdFiles;
 use containers_storage::StorageFiles;
-use docker::{DockerFiles, Log};
+use docker::DockerFiles;
 use host::HostRoot;
 
 /// A container found on disk.
@@ -28,7 +29,7 @@ use host::HostRoot;
 pub struct Found {
     /// Its identity; `source`, `chain` and the cgroup's own facts are the caller's to fill.
     pub container: Container,
-    /// Its log, when the engine writes one as JSON lines.
+    /// Its log, when the engine keeps one in a file of its own.
     pub log: Option<Log>,
     /// What could not be learned.
     pub problems: Vec<String>,

@@ -7,9 +7,11 @@
 
 use crate::container::mounts::{self, Claims, Named};
 use crate::container::{self, Candidate, Placement};
-use crate::disk::docker::Log;
 use crate::disk::{Disk, Found, kubernetes};
-use crate::record::{ClaimedContainer, Container, Evidence, EvidenceKind, IdentitySource};
+use crate::log_tail::Log;
+use crate::record::{
+    ClaimedContainer, Confidence, Container, Evidence, EvidenceKind, IdentitySource,
+};
 use crate::supervisor::Supervisor;
 use serde_json::Value;
 
@@ -62,9 +64,8 @@ pub fn identify(texts: &Texts, disk: Option<&Disk>) -> Identity {
         return identity;
     };
     add_claims(&mut container, &claims);
-    if let Some(disk) = disk.filter(|_| container.user.is_none()) {
-        kubernetes::from_pod_logs(disk.host(), &mut container);
-    }
+    let disk = disk.filter(|_| container.user.is_none());
+    let pod_log = disk.and_then(|disk| kubernetes::from_pod_logs(disk.host(), &mut container));
     kubernetes::find_owner(&mut container);
     // Kubernetes knows a container by its name in the pod.
     container.name = container
@@ -72,9 +73,11 @@ pub fn identify(texts: &Texts, disk: Option<&Disk>) -> Identity {
         .take()
         .or_else(|| container.pod_container.clone());
     keep_true_evidence(&mut container);
+    // What only claims to be a pod's must not get to see its log.
+    identity.log = pod_log.filter(|_| container.confidence() == Confidence::Confirmed);
     identity.container = Some(container);
     if let Some((log, problems)) = log {
-        identity.log = log;
+        identity.log = log.or(identity.log);
         identity.problems.extend(problems);
     }
     identity

@@ -13,7 +13,6 @@ use crate::capture::modules::{self, OpenFile};
 use crate::capture::stream;
 use crate::context;
 use crate::disk::Disk;
-use crate::disk::docker::Log;
 use crate::disk::host::HostRoot;
 use crate::forward::Forwarding;
 use crate::governor;
@@ -21,7 +20,7 @@ use crate::id::DumpId;
 use crate::identity::{self, Texts};
 use crate::kernel_args::{KernelArgs, signal_named};
 use crate::layout::{LOG, fallback_dir};
-use crate::log_tail;
+use crate::log_tail::Log;
 use crate::policy::{self, Ceiling, Choice, Decision};
 use crate::process::{self, Pinned};
 use crate::record::{
@@ -442,15 +441,12 @@ fn keep_log(log: Option<Log>, entry: &Entry, record: &mut Record) {
 fn tail(log: &mut Log) -> io::Result<String> {
     const TRIES: u32 = 8;
     for _ in 1..TRIES {
-        match log.file().and_then(log_tail::last_lines) {
+        match log.last_lines() {
             Ok(text) if !text.is_empty() => return Ok(text),
             _ => std::thread::sleep(Duration::from_millis(25)),
         }
     }
-    match log.file().and_then(log_tail::last_lines) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
-        text => text,
-    }
+    log.last_lines()
 }
 
 /// Writes the final record, giving up modules, then memory, and at last the reserve if the disk

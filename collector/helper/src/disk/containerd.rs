@@ -7,6 +7,7 @@ use super::host::{Directory, HostRoot, toml_text};
 use super::{Found, kubernetes, oci};
 use crate::bounded::open_regular_at;
 use crate::container::is_oci_id;
+use crate::log_tail::{Format, Log};
 use crate::record::Container;
 use serde_json::Value;
 
@@ -79,11 +80,30 @@ impl ContainerdFiles {
                         let bundle = tasks.descend(&[name, id]).ok()?;
                         let root = data_root(&bundle).unwrap_or_else(|| root.clone());
                         let data = host.directory(&root).ok();
-                        Some(read(&bundle, data.as_ref(), name, id))
+                        let mut found = read(&bundle, data.as_ref(), name, id);
+                        found.log = nerdctl_log(host, &found.container);
+                        Some(found)
                     })
             })
         })
     }
+}
+
+/// nerdctl keeps logs as Docker does, in a directory that a label names. Whoever makes containers
+/// makes labels: only where nerdctl itself would put this container's is looked.
+fn nerdctl_log(host: &HostRoot, container: &Container) -> Option<Log> {
+    let state = container.labels.get("nerdctl/state-dir")?;
+    let namespace = container.runtime_namespace.as_deref()?;
+    let own = format!("/containers/{namespace}/{}", container.id);
+    let store = state
+        .strip_prefix("/var/lib/nerdctl/")?
+        .strip_suffix(&own)?;
+    let store = Some(store).filter(|store| is_oci_id(store) && is_oci_id(namespace))?;
+    let directory = host
+        .directory(&format!("var/lib/nerdctl/{store}{own}"))
+        .ok()?;
+    let name = format!("{}-json.log", container.id);
+    Log::new(&directory.fd, name, Format::JsonLines, None).ok()
 }
 
 /// containerd's data directory: a bundle's `work` points into it.

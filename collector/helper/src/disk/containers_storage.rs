@@ -12,6 +12,7 @@ use super::host::{Directory, HostRoot, toml_text};
 use super::{kubernetes, oci};
 use crate::bounded::open_regular_at;
 use crate::container::is_container_id;
+use crate::log_tail::{Format, Log};
 use crate::record::Container;
 use serde_json::Value;
 
@@ -69,7 +70,19 @@ impl StorageFiles {
         let configured = stores.iter().find_map(|(store, driver)| {
             let userdata = store.descend(&[id, "userdata"]).ok()?;
             let config = userdata.json("config.json")?;
-            Some((read(&userdata, &config, id, user), *driver))
+            let mut found = read(&userdata, &config, id, user);
+            // Podman's log of the driver k8s-file; with others there is none.
+            if found.container.runtime == "podman" && userdata.has("ctr.log") {
+                let log = Log::new(&userdata.fd, "ctr.log".to_owned(), Format::Cri, user);
+                found.log = log
+                    .map_err(|error| {
+                        let problem = format!("the container's log could not be opened: {error}");
+                        found.problems.push(problem);
+                    })
+                    .ok();
+                found.container.log_driver = Some("k8s-file".to_owned());
+            }
+            Some((found, *driver))
         });
         // Its configuration may be damaged, or be missing from a copy.
         let listed = || {

@@ -7,12 +7,10 @@ use super::fields::{bounded, labels, repository, text};
 use super::host::{Directory, HostRoot};
 use super::kubernetes;
 use super::{Found, Place};
-use crate::bounded::open_regular_at;
 use crate::container::is_container_id;
+use crate::log_tail::{Format, Log};
 use crate::record::Container;
 use serde_json::Value;
-use std::fs::File;
-use std::os::fd::OwnedFd;
 use std::path::Path;
 
 /// Where Docker's containerd keeps bundles: its own, and the system's where Docker uses that.
@@ -134,13 +132,15 @@ fn read_container(root: &Directory, id: &str, user: Option<u32>) -> Option<Found
             .pointer("/Memory")
             .and_then(Value::as_u64)
             .filter(|limit| *limit > 0),
+        log_driver: text(&host_config, "/LogConfig/Type"),
         user,
         ..Container::default()
     };
     let mut found = Found::new(container);
     found.place = text(&host_config, "/CgroupParent").map(|parent| place(&parent, id));
     found.problems = problems;
-    found.log = log_of(&directory.fd, &config, &host_config, id).unwrap_or_else(|problem| {
+    let log = log_of(&directory, &config, &host_config, id, user);
+    found.log = log.unwrap_or_else(|problem| {
         found.problems.push(problem);
         None
     });
@@ -215,63 +215,38 @@ fn from_repositories(root: &Directory, config: &Value) -> Option<Vec<String>> {
     )
 }
 
-/// A container's json-file log.
-#[derive(Debug)]
-pub struct Log {
-    directory: OwnedFd,
-    name: String,
-    file: Option<File>,
-}
-
-impl Log {
-    /// The log's file. Docker makes it while the container starts, so that a process that dies at
-    /// once may be dead before its log is there; and with `--rm` removes it, so that it is opened
-    /// as early as possible.
-    pub fn file(&mut self) -> std::io::Result<&File> {
-        match &mut self.file {
-            Some(file) => Ok(file),
-            none => Ok(none.insert(open_regular_at(&self.directory, &self.name)?)),
-        }
-    }
-}
-
 /// The log, only by its expected name within the container's own directory: `LogPath` is not
 /// followed anywhere else. It may still be empty while the container starts.
 fn log_of(
-    dir: &OwnedFd,
+    directory: &Directory,
     config: &Value,
     host_config: &Value,
     id: &str,
+    user: Option<u32>,
 ) -> Result<Option<Log>, String> {
-    if host_config
+    let unopened = |error| format!("the container's log could not be opened: {error}");
+    let log = match host_config
         .pointer("/LogConfig/Type")
         .and_then(Value::as_str)
-        != Some("json-file")
     {
-        return Ok(None);
-    }
-    let name = format!("{id}-json.log");
-    let path = config
-        .pointer("/LogPath")
-        .and_then(Value::as_str)
-        .unwrap_or_default();
-    if !path.is_empty() && !Path::new(path).ends_with(format!("{id}/{name}")) {
-        return Err("the container's log lies outside its directory and was not read".to_owned());
-    }
-    let directory = dir
-        .try_clone()
-        .map_err(|error| format!("the container's log could not be opened: {error}"))?;
-    let mut log = Log {
-        directory,
-        name,
-        file: None,
-    };
-    match log.file().map(|_| ()) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(format!("the container's log could not be opened: {error}"))
+        Some("json-file") => {
+            let name = format!("{id}-json.log");
+            let path = text(config, "/LogPath").unwrap_or_default();
+            if !path.is_empty() && !Path::new(&path).ends_with(format!("{id}/{name}")) {
+                return Err(
+                    "the container's log lies outside its directory and was not read".to_owned(),
+                );
+            }
+            Log::new(&directory.fd, name, Format::JsonLines, user)
         }
-        _ => Ok(Some(log)),
-    }
+        Some("local") => match directory.directory("local-logs") {
+            Ok(logs) => Log::new(&logs.fd, "container.log".to_owned(), Format::Local, user),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => Err(error),
+        },
+        _ => return Ok(None),
+    };
+    log.map(Some).map_err(unopened)
 }
 
 #[cfg(test)]

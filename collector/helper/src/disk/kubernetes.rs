@@ -7,6 +7,8 @@
 use super::Found;
 use super::fields::{bounded, labels};
 use super::host::{Directory, HostRoot};
+use crate::container::is_oci_id;
+use crate::log_tail::{Format, Log};
 use crate::record::{Container, Evidence, EvidenceKind};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -115,22 +117,15 @@ pub(super) fn from_crio(container: &mut Container, annotations: &Value) {
 }
 
 /// Completes a pod's container from the kubelet's logs:
-/// `/var/log/pods/<namespace>_<pod>_<uid>/<container>/<restarts>.log`.
-pub(crate) fn from_pod_logs(host: &HostRoot, container: &mut Container) {
-    let Some(uid) = container.pod_uid.clone() else {
-        return;
-    };
-    let Ok(logs) = host.directory("var/log/pods") else {
-        return;
-    };
+/// `/var/log/pods/<namespace>_<pod>_<uid>/<container>/<restarts>.log`. Returns its log.
+pub(crate) fn from_pod_logs(host: &HostRoot, container: &mut Container) -> Option<Log> {
+    let uid = container.pod_uid.clone()?;
+    let logs = host.directory("var/log/pods").ok()?;
     let names = logs.names();
-    let ours = names.iter().find_map(|name| {
+    let (directory, (namespace, pod)) = names.iter().find_map(|name| {
         let rest = name.strip_suffix(&uid)?.strip_suffix('_')?;
         Some((name, rest.split_once('_')?))
-    });
-    let Some((directory, (namespace, pod))) = ours else {
-        return;
-    };
+    })?;
     let mut facts = Vec::new();
     for (fact, field, value) in [
         ("pod_namespace", &mut container.pod_namespace, namespace),
@@ -141,11 +136,13 @@ pub(crate) fn from_pod_logs(host: &HostRoot, container: &mut Container) {
             facts.push(fact.to_owned());
         }
     }
-    let pod_logs = logs.directory(directory);
-    let restarts = container
-        .pod_container
-        .as_ref()
-        .and_then(|name| newest(&pod_logs.ok()?, name));
+    let pod_logs = logs.directory(directory).ok();
+    let of_container = pod_logs.and_then(|logs| {
+        let name = container.pod_container.as_deref()?;
+        logs.directory(Some(name).filter(|name| is_oci_id(name))?)
+            .ok()
+    });
+    let restarts = of_container.as_ref().and_then(newest);
     if let Some(restarts) = restarts.filter(|_| container.restart_count.is_none()) {
         container.restart_count = Some(restarts);
         facts.push("restart_count".to_owned());
@@ -157,15 +154,13 @@ pub(crate) fn from_pod_logs(host: &HostRoot, container: &mut Container) {
             detail: logs.path_of(directory),
         });
     }
+    let name = format!("{}.log", container.restart_count.or(restarts)?);
+    Log::new(&of_container?.fd, name, Format::Cri, None).ok()
 }
 
 /// The highest number of a container's log files, which is that of its restarts.
-fn newest(pod_logs: &Directory, container: &str) -> Option<u64> {
-    let safe = crate::container::is_oci_id(container);
-    let names = pod_logs
-        .directory(Some(container).filter(|_| safe)?)
-        .ok()?
-        .names();
+fn newest(logs: &Directory) -> Option<u64> {
+    let names = logs.names();
     let numbers = names
         .iter()
         .filter_map(|name| name.strip_suffix(".log")?.parse().ok());

@@ -31,6 +31,9 @@ pub struct Container {
     pub started_at: Option<String>,
     /// How often the runtime, or the kubelet, has restarted it.
     pub restart_count: Option<u64>,
+    /// Where its output goes, as its engine calls it: `json-file`, `local`, `journald`, …
+    #[serde(default)]
+    pub log_driver: Option<String>,
     /// Memory limit in bytes; `None` when unlimited or unknown.
     pub memory_limit: Option<u64>,
     /// Namespace of the Kubernetes pod.

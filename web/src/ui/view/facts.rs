@@ -92,6 +92,7 @@ pub fn container(container: &Container) -> Vec<Fact> {
         container.started_at.as_deref().map(time::of_runtime),
     );
     facts.word("Restarts", container.restart_count.map(text::grouped));
+    facts.word("Log driver", container.log_driver.clone());
     facts.word("Memory limit", container.memory_limit.map(bytes::size));
     let source = match container.source {
         IdentitySource::CgroupAndDisk => "cgroup, confirmed by the runtime's files on the host",
