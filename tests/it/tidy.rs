@@ -132,11 +132,15 @@ fn packages_depend_on_each_other_as_designed() {
             .collect();
         arrows.insert(package["name"].as_str().unwrap(), ours);
     }
-    let expected: [(&str, &[&str]); 7] = [
-        ("aground-helper", &[]),
-        ("aground-analyzer", &[]),
+    let expected: [(&str, &[&str]); 8] = [
+        ("aground-sandbox", &[]),
+        ("aground-helper", &["aground-sandbox"]),
+        ("aground-analyzer", &["aground-sandbox"]),
         ("aground-testkit", &[]),
-        ("aground-import", &["aground-analyzer", "aground-helper"]),
+        (
+            "aground-import",
+            &["aground-analyzer", "aground-helper", "aground-sandbox"],
+        ),
         ("aground-store", &["aground-analyzer", "aground-helper"]),
         (
             "aground-daemon",

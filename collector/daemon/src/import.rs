@@ -171,6 +171,7 @@ fn start(daemon: &Inner, entry: &Entry) -> io::Result<Child> {
             daemon.config.analysis_memory.to_string(),
             SECONDS.to_string(),
             entry.budget.to_string(),
+            std::process::id().to_string(),
         ])
         .env_clear()
         .current_dir("/")

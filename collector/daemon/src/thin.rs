@@ -83,6 +83,7 @@ async fn make(daemon: &Arc<Inner>, id: &DumpId) -> Result<Thinned, ThinError> {
             config.capture.lean_max.0.to_string(),
             config.analysis_memory.to_string(),
             seconds.to_string(),
+            std::process::id().to_string(),
         ])
         .env_clear()
         .current_dir("/")

@@ -238,6 +238,7 @@ fn start(daemon: &Inner, program: &Path, files: Vec<OwnedFd>) -> io::Result<Chil
         .arg("worker")
         .args(["--memory", &daemon.config.analysis_memory.to_string()])
         .args(["--seconds", &daemon.config.analysis_seconds.to_string()])
+        .args(["--parent", &std::process::id().to_string()])
         .env_clear()
         .current_dir("/")
         .stdin(Stdio::piped())

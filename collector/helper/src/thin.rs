@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 /// The first argument that asks for this instead of what the kernel asks for.
 pub const VERB: &str = "thin";
-const USAGE: &str = "usage: aground-collect thin LEAN_BYTES MEMORY_BYTES SECONDS";
+const USAGE: &str = "usage: aground-collect thin LEAN_BYTES MEMORY_BYTES SECONDS PARENT_PID";
 
 /// A lean core that was made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +36,7 @@ struct Limits {
     lean: u64,
     memory: u64,
     seconds: u64,
+    parent: i32,
 }
 
 /// Runs the worker with the arguments after [`VERB`].
@@ -59,6 +60,7 @@ fn work(arguments: &[OsString]) -> Result<Thinned, String> {
     let mut lean = file(io::stdout().as_fd().try_clone_to_owned())?;
     let scratch = rustix::fs::memfd_create("notes", MemfdFlags::CLOEXEC)
         .map_err(|error| format!("no memory for the notes: {error}"))?;
+    aground_sandbox::confine(Some(limits.parent)).map_err(|error| error.to_string())?;
     limits
         .apply()
         .map_err(|error| format!("the limits could not be set: {error}"))?;
@@ -74,11 +76,12 @@ fn work(arguments: &[OsString]) -> Result<Thinned, String> {
 impl Limits {
     fn parse(arguments: &[OsString]) -> Option<Self> {
         let number = |index: usize| arguments.get(index)?.to_str()?.parse().ok();
-        (arguments.len() == 3).then_some(())?;
+        (arguments.len() == 4).then_some(())?;
         Some(Self {
             lean: number(0)?,
             memory: number(1)?,
             seconds: number(2)?,
+            parent: i32::try_from(number(3)?).ok()?,
         })
     }
 

@@ -15,7 +15,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: aground-import MEMORY_BYTES CPU_SECONDS FILE_BYTES";
+const USAGE: &str = "usage: aground-import MEMORY_BYTES CPU_SECONDS FILE_BYTES PARENT_PID";
 /// The longest core, bytes: what fits the table of frames.
 const LONGEST: u64 = 1 << 40;
 
@@ -35,14 +35,15 @@ pub fn run(arguments: &[OsString]) -> ExitCode {
 
 fn work(arguments: &[OsString]) -> Result<Imported, String> {
     let number = |index: usize| arguments.get(index)?.to_str()?.parse::<u64>().ok();
-    let (Some(memory), Some(seconds), Some(budget), 3) =
-        (number(0), number(1), number(2), arguments.len())
+    let (Some(memory), Some(seconds), Some(budget), Some(parent), 4) =
+        (number(0), number(1), number(2), number(3), arguments.len())
     else {
         return Err(USAGE.to_owned());
     };
     let file = |stream: io::Result<_>| stream.map(File::from).map_err(|error| error.to_string());
     let input = file(io::stdin().as_fd().try_clone_to_owned())?;
     let output = file(io::stdout().as_fd().try_clone_to_owned())?;
+    aground_sandbox::confine(i32::try_from(parent).ok()).map_err(|error| error.to_string())?;
     limit(memory, seconds, budget).map_err(|error| format!("no limits: {error}"))?;
     import(input, output, budget)
 }

@@ -3,7 +3,7 @@
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-const USAGE: &str = "usage: aground-analyzer worker [--memory BYTES] [--seconds N]";
+const USAGE: &str = "usage: aground-analyzer worker [--memory BYTES] [--seconds N] [--parent PID]";
 /// The report is the only thing written; one this large is a mistake.
 const OUTPUT_MAX: u64 = 64 << 20;
 
@@ -14,6 +14,8 @@ pub struct Limits {
     memory: Option<u64>,
     /// Seconds of processor time.
     seconds: Option<u64>,
+    /// The process id of whoever started this, with whom it ends.
+    pub parent: Option<i32>,
 }
 
 impl Limits {
@@ -24,10 +26,11 @@ impl Limits {
         }
         let mut limits = Limits::default();
         while let Some(option) = arguments.next() {
-            let value = arguments.next().and_then(|value| value.parse().ok());
+            let value = arguments.next().and_then(|value| value.parse::<u64>().ok());
             match (option.as_str(), value) {
                 ("--memory", Some(bytes)) => limits.memory = Some(bytes),
                 ("--seconds", Some(seconds)) => limits.seconds = Some(seconds),
+                ("--parent", Some(parent)) => limits.parent = i32::try_from(parent).ok(),
                 _ => return Err(USAGE.to_owned()),
             }
         }

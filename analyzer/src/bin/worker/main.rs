@@ -1,9 +1,12 @@
 //! The worker: one core in a process of its own, with limits, reading only what it was handed.
 //!
-//! `aground-analyzer worker [--memory BYTES] [--seconds N]` reads a [`Manifest`] as JSON from
+//! `aground-analyzer worker [--memory BYTES] [--seconds N] [--parent PID]` reads a [`Manifest`] as JSON from
 //! standard input and writes a report as JSON to standard output. Every crash gets a report:
 //! where the core is none, or none was kept, it holds what the record knew. Anything but exit
 //! status 0 means that the worker itself failed, or was stopped by its limits.
+//!
+//! `aground-analyzer escape` sets the same limits, enters the same sandbox and tries to get out
+//! of it: a line for each attempt, and exit status 0 when all were refused.
 
 mod handed;
 mod limits;
@@ -12,16 +15,22 @@ use aground_analyzer::analyze::{Facts, analyze, without_memory};
 use aground_analyzer::dump::source::CoreBytes;
 use aground_analyzer::manifest::Manifest;
 use aground_analyzer::report::Report;
+use aground_sandbox::escape::{Attempt, try_everything};
+use aground_sandbox::{Confined, confine};
 use handed::Handed;
 use limits::Limits;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::process::ExitCode;
 
 /// A larger manifest is refused: the daemon writes a few hundred bytes per module.
 const MANIFEST_MAX: u64 = 16 << 20;
 
 fn main() -> ExitCode {
-    match run() {
+    let ran = match std::env::args().nth(1).as_deref() {
+        Some("escape") => escape(),
+        _ => run(),
+    };
+    match ran {
         Ok(()) => ExitCode::SUCCESS,
         Err(reason) => {
             let _ = writeln!(std::io::stderr(), "aground-analyzer: {reason}");
@@ -32,9 +41,7 @@ fn main() -> ExitCode {
 
 fn run() -> Result<(), String> {
     let limits = Limits::from_arguments(std::env::args().skip(1))?;
-    limits
-        .apply()
-        .map_err(|error| format!("cannot set limits: {error}"))?;
+    enter(limits)?;
     let manifest = read_manifest()?;
     let mut handed = Handed::new(&manifest);
     let core = manifest
@@ -45,6 +52,35 @@ fn run() -> Result<(), String> {
         .seal(handed.mapped_bytes())
         .map_err(|error| format!("cannot set limits: {error}"))?;
     write_report(&report(core, &mut handed, &Facts::from(&manifest)))
+}
+
+fn enter(limits: Limits) -> Result<Confined, String> {
+    limits
+        .apply()
+        .map_err(|error| format!("cannot set limits: {error}"))?;
+    confine(limits.parent).map_err(|error| error.to_string())
+}
+
+fn escape() -> Result<(), String> {
+    let confined = enter(Limits::default())?;
+    let landlock = if confined.landlock { "yes" } else { "no" };
+    let user = confined.user.map(|user| user.to_string());
+    let user = user.as_deref().unwrap_or("unchanged");
+    let mut lines = format!("landlock: {landlock}\nuser: {user}\n");
+    let attempts = try_everything();
+    for Attempt { what, error } in &attempts {
+        let answer = error.as_ref().map_or("done".into(), io::Error::to_string);
+        lines.push_str(what);
+        lines.push_str(": ");
+        lines.push_str(&answer);
+        lines.push('\n');
+    }
+    let written = io::stdout().write_all(lines.as_bytes());
+    written.map_err(|error| error.to_string())?;
+    if !attempts.iter().all(Attempt::is_refused) {
+        return Err("the sandbox is not tight".to_owned());
+    }
+    Ok(())
 }
 
 fn report(
