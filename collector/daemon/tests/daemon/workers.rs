@@ -26,9 +26,12 @@ async fn a_worker_gets_open_files_and_nothing_else() {
     write_entry(&entry, &record);
     let daemon = given.start().await;
     let title = concluded(&daemon, &record.id).summary.title.unwrap();
+    let parent = std::process::id();
     assert_eq!(
         title,
-        "the core, module, env [], in /, worker --memory 4294967296 --seconds 20"
+        format!(
+            "the core, module, env [], in /, worker --memory 4294967296 --seconds 20 --parent {parent}"
+        )
     );
     let manifest = fs::read(given.directory.path().join("manifest")).unwrap();
     let manifest: aground_analyzer::manifest::Manifest = serde_json::from_slice(&manifest).unwrap();
