@@ -34,6 +34,7 @@ mod kernel {
     mod policy;
     mod programs;
     mod recursion;
+    mod runtimes;
     mod socket;
     mod storm;
     mod thin;

@@ -170,6 +170,17 @@ impl Site {
         self.start_with(serve);
     }
 
+    /// The same as root.
+    #[track_caller]
+    pub fn start_as_root_with_config(&mut self, text: &str) {
+        let path = self.path().join("config.toml");
+        fs::write(&path, text).expect("write the configuration");
+        let mut serve = Command::new(self.program("aground"));
+        serve.arg("serve").arg("--config").arg(path);
+        self.with_flags(&mut serve);
+        self.start_with(serve);
+    }
+
     /// Starts the daemon and waits until it answers.
     #[track_caller]
     pub fn start(&mut self) {

@@ -39,6 +39,24 @@ pub struct Config {
     pub capture: Settings,
     /// Cores that are taken in from directories.
     pub import: Import,
+    /// Engines that are asked for what is not on disk.
+    pub runtimes: Runtimes,
+}
+
+/// Engines that are asked for what is not on disk.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Runtimes {
+    /// Docker's socket; empty: it is not asked.
+    pub docker: PathBuf,
+}
+
+impl Default for Runtimes {
+    fn default() -> Self {
+        Self {
+            docker: "/run/docker.sock".into(),
+        }
+    }
 }
 
 /// Cores that are taken in from directories.
@@ -65,6 +83,7 @@ impl Default for Config {
             retention: Retention::default(),
             capture: Settings::default(),
             import: Import::default(),
+            runtimes: Runtimes::default(),
         }
     }
 }

@@ -1,8 +1,9 @@
 //! The running service: what it is made of, how it starts and ends.
 
 use crate::config::Config;
+use crate::runtimes::Engines;
 use crate::status::Live;
-use crate::{import, intake, queue, retention};
+use crate::{import, intake, queue, retention, runtimes};
 use aground_helper::id::DumpId;
 use aground_store::{Store, StoreError};
 use serde::{Deserialize, Serialize};
@@ -34,6 +35,8 @@ pub(crate) struct Inner {
     pub(crate) room: Notify,
     /// Held while something is given up.
     pub(crate) retaining: tokio::sync::Mutex<()>,
+    /// Who is asked for what the helper could not read.
+    pub(crate) engines: Engines,
     /// Permits to take in cores that are handed in.
     pub(crate) importing: Semaphore,
     /// Cores that could not be made lean since the start.
@@ -123,6 +126,7 @@ impl Daemon {
             work: Notify::new(),
             retain: Notify::new(),
             room: Notify::new(),
+            engines: Engines::new(config.runtimes.docker.clone()),
             importing: Semaphore::new(import::AT_ONCE),
             unthinnable: Mutex::default(),
             retaining: tokio::sync::Mutex::new(()),
@@ -136,6 +140,7 @@ impl Daemon {
             tokio::spawn(intake::run(Arc::clone(&inner))),
             tokio::spawn(retention::run(Arc::clone(&inner))),
             tokio::spawn(import::watch(Arc::clone(&inner))),
+            tokio::spawn(runtimes::run(Arc::clone(&inner))),
         ];
         tasks.extend(
             (0..inner.config.workers).map(|_| tokio::spawn(queue::run(Arc::clone(&inner)))),

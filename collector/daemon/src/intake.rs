@@ -227,7 +227,8 @@ impl Intake {
             }
         };
         let mended = spool::complete_interrupted(&mut record, entry);
-        if add_log(&mut record, entry) || mended {
+        let completed = self.daemon.engines.complete(&mut record);
+        if add_log(&mut record, entry) || mended || completed {
             spool::write_record(entry, &record)?;
         }
         Ok(record)

@@ -46,6 +46,22 @@ pub struct DaemonStatus {
     /// What is held, and what was given up.
     #[serde(default)]
     pub retention: RetentionStatus,
+    /// The container engines that are followed.
+    #[serde(default)]
+    pub engines: Vec<EngineStatus>,
+}
+
+/// A container engine whose events are followed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EngineStatus {
+    /// Its runtime, such as `docker`.
+    pub runtime: String,
+    /// Its socket.
+    pub socket: String,
+    /// Containers known of, those that are gone included.
+    pub containers: u64,
+    /// Why it is not followed; `None` when it is.
+    pub trouble: Option<String>,
 }
 
 /// The part of the status that moves.
@@ -104,6 +120,7 @@ impl Daemon {
             rejected: spool::rejected(state_dir),
             waiting: live.waiting.clone(),
             retention: live.retention.clone(),
+            engines: self.inner.engines.status(),
         }
     }
 }

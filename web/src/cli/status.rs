@@ -3,7 +3,7 @@
 use super::human;
 use super::session::{Failure, Session};
 use super::text::{visible, visible_json};
-use aground_daemon::DaemonStatus;
+use aground_daemon::{DaemonStatus, EngineStatus};
 use std::fmt::Write as _;
 use std::io::Write;
 
@@ -59,6 +59,7 @@ fn facts(status: &DaemonStatus, now_ms: i64) -> Vec<(&'static str, String)> {
         ("Spool", spool(status, now_ms)),
         ("Stored", stored(status)),
         ("Limits", limits(status)),
+        ("Engines", engines(status)),
     ];
     let retention = &status.retention;
     if let Some(unmet) = &retention.unmet {
@@ -134,6 +135,22 @@ fn spool(status: &DaemonStatus, now_ms: i64) -> String {
         "{} arriving, {} ready, last rescan {rescan}",
         status.spool_incoming, status.spool_ready
     )
+}
+
+fn engines(status: &DaemonStatus) -> String {
+    let told = |engine: &EngineStatus| match &engine.trouble {
+        None => format!(
+            "{} followed, {} known",
+            engine.runtime,
+            counted(engine.containers, "container")
+        ),
+        Some(trouble) => format!("{} not followed: {trouble}", engine.runtime),
+    };
+    let engines: Vec<String> = status.engines.iter().map(told).collect();
+    if engines.is_empty() {
+        return "none followed".to_owned();
+    }
+    engines.join(", ")
 }
 
 fn limits(status: &DaemonStatus) -> String {
