@@ -13,6 +13,7 @@ use crate::report::{
 use crate::scene::Scene;
 use crate::signals;
 use crate::space::Space;
+use crate::symbols::locate::DebugFiles;
 use crate::symbols::{Symbols, locate};
 use crate::threads;
 use crate::unwind::Unwinder;
@@ -73,12 +74,13 @@ pub fn analyze(
             kept: if truncated { "partial" } else { "full" }.to_owned(),
             truncated,
         },
-        modules: report_modules(&found, &symbols),
+        modules: report_modules(&found, &symbols, &files),
         warnings: warnings(&core, &found, &threads),
         process,
         cause,
         threads,
         runtimes: Vec::new(),
+        revision: 0,
         signature,
     })
 }
@@ -103,6 +105,7 @@ pub fn without_memory(facts: &Facts) -> Report {
         threads: Vec::new(),
         modules: Vec::new(),
         runtimes: Vec::new(),
+        revision: 0,
         warnings: vec!["No memory was kept of this crash: there are no stacks.".to_owned()],
     }
 }
@@ -144,7 +147,7 @@ fn process_facts(core: &Core, found: &[Found], facts: &Facts) -> ProcessFacts {
     }
 }
 
-fn report_modules(found: &[Found], symbols: &Symbols<'_, '_>) -> Vec<Module> {
+fn report_modules(found: &[Found], symbols: &Symbols<'_, '_>, files: &[DebugFiles]) -> Vec<Module> {
     let module = |(index, found): (usize, &Found)| Module {
         path: found.path.clone(),
         build_id: found.build_id.clone(),
@@ -152,6 +155,10 @@ fn report_modules(found: &[Found], symbols: &Symbols<'_, '_>) -> Vec<Module> {
         end: Address(found.end()),
         image: found.origin.to_owned(),
         debug: symbols.kind(index).to_owned(),
+        debug_from: files
+            .get(index)
+            .and_then(|files| files.origin)
+            .map(str::to_owned),
         problem: found.problem.clone(),
     };
     found.iter().enumerate().map(module).collect()

@@ -17,6 +17,7 @@ pub mod address;
 pub mod analyze;
 pub mod arch;
 pub mod cause;
+pub mod describe;
 pub mod dump;
 pub mod group;
 pub mod image;

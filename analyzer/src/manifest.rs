@@ -23,9 +23,22 @@ pub struct Manifest {
     /// The ELF files that were taken from the process.
     #[serde(default)]
     pub modules: Vec<ModuleFile>,
+    /// Files of separate debug information that belong to its modules.
+    #[serde(default)]
+    pub debug_files: Vec<DebugFile>,
     /// Whether the core is known to be cut.
     #[serde(default)]
     pub truncated: bool,
+}
+
+/// A file of separate debug information.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DebugFile {
+    /// Its build ID, lowercase hexadecimal: that of the module it describes, or its own where
+    /// several debug files share it.
+    pub build_id: String,
+    /// Its descriptor.
+    pub fd: i32,
 }
 
 /// An ELF file taken from the process.

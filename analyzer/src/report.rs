@@ -57,6 +57,10 @@ pub struct Report {
     pub runtimes: Vec<Runtime>,
     /// What groups this crash with others.
     pub signature: Signature,
+    /// Which analysis of the dump this is, from 1: better symbols make another. Counted by
+    /// whoever keeps the report; 0 where nobody does.
+    #[serde(default)]
+    pub revision: u32,
     /// What the reader must know before trusting this, a plain sentence each.
     #[serde(default)]
     pub warnings: Vec<String>,
@@ -235,6 +239,10 @@ pub struct Module {
     pub image: String,
     /// What symbols there are: `dwarf`, `symtab`, `dynsym`, `pclntab` or `none`.
     pub debug: String,
+    /// Where a separate file of debug information came from: `uploaded`, or as `image`; `None`
+    /// when there is none.
+    #[serde(default)]
+    pub debug_from: Option<String>,
     /// What is wrong with the file, for example that its build ID differs.
     #[serde(default)]
     pub problem: Option<String>,

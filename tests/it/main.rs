@@ -37,6 +37,7 @@ mod kernel {
     mod runtimes;
     mod socket;
     mod storm;
+    mod symbols;
     mod thin;
     mod whole;
 }

@@ -39,6 +39,7 @@ impl App {
 pub fn router(app: App) -> Router {
     use api::{
         cores, doctor, dumps, events, governor, groups, health, import, modules, prune, status,
+        symbols,
     };
     Router::new()
         .route("/healthz", get(health::alive))
@@ -65,6 +66,8 @@ pub fn router(app: App) -> Router {
             get(modules::download),
         )
         .route("/api/v1/import", post(import::import))
+        .route("/api/v1/symbols", get(symbols::list).post(symbols::upload))
+        .route("/api/v1/symbols/{build_id}", delete(symbols::remove))
         .route("/api/v1/prune", post(prune::prune))
         .route(
             "/api/v1/governor",

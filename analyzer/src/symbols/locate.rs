@@ -13,6 +13,8 @@ pub struct DebugFiles {
     pub debug: Option<Image>,
     /// The file that one shares with others (dwz).
     pub shared: Option<Image>,
+    /// Where the separate debug file came from.
+    pub origin: Option<&'static str>,
 }
 
 /// Asks for debug files of the modules that have frames in `used` and no debug information of
@@ -28,8 +30,8 @@ pub fn locate(space: &Space<'_>, used: &[bool], source: &mut dyn ModuleSource) -
 fn of_module(path: &str, object: &Object<'_>, source: &mut dyn ModuleSource) -> DebugFiles {
     if object.has(".debug_info") {
         return DebugFiles {
-            debug: None,
             shared: shared(object, source),
+            ..DebugFiles::default()
         };
     }
     let build_id = object.build_id();
@@ -40,9 +42,9 @@ fn of_module(path: &str, object: &Object<'_>, source: &mut dyn ModuleSource) -> 
         build_id: build_id.as_deref(),
         link,
     };
-    let debug = source
-        .debug_file(wanted)
-        .map(|offer| Image::new(offer.bytes));
+    let offer = source.debug_file(wanted);
+    let from = offer.as_ref().map(|offer| offer.origin);
+    let debug = offer.map(|offer| Image::new(offer.bytes));
     let debug = debug.filter(|image| {
         image
             .object()
@@ -56,7 +58,11 @@ fn of_module(path: &str, object: &Object<'_>, source: &mut dyn ModuleSource) -> 
         .as_ref()
         .and_then(Image::object)
         .and_then(|object| shared(&object, source));
-    DebugFiles { debug, shared }
+    DebugFiles {
+        origin: from.filter(|_| debug.is_some()),
+        debug,
+        shared,
+    }
 }
 
 fn shared(object: &Object<'_>, source: &mut dyn ModuleSource) -> Option<Image> {

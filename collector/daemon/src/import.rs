@@ -35,7 +35,7 @@ use tokio::time::timeout;
 /// Cores taken in at the same time; others wait.
 pub(crate) const AT_ONCE: usize = 2;
 /// How long the next bytes may take to come.
-const PATIENCE: Duration = Duration::from_mins(1);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 /// Seconds of processor time that unpacking a core may take.
 const SECONDS: u64 = 3600;
 /// The most of the worker's answer that is read, bytes: 4,096 paths of `PATH_MAX`, and more.
@@ -58,6 +58,9 @@ pub enum ImportError {
     /// It is none, or none that could be read.
     #[error("{0}")]
     NotACore(String),
+    /// It holds no symbols that could be used.
+    #[error("{0}")]
+    NotSymbols(String),
     /// The disk, less what is kept free, has no room for it.
     #[error("there is no room for it: {0} bytes may still be written")]
     NoRoom(u64),
@@ -108,15 +111,15 @@ async fn import<E: std::fmt::Display>(
     .unwrap_or(Err(ImportError::Stopped))
 }
 
-/// The directory of a core that is being taken in; gone when dropped, unless it became a dump.
-struct Entry {
+/// The directory of a core, or of symbols, that are being taken in; gone when dropped, unless it became a dump.
+pub(crate) struct Entry {
     path: PathBuf,
     /// Bytes the core may take on disk.
-    budget: u64,
+    pub(crate) budget: u64,
 }
 
 impl Entry {
-    fn new(daemon: &Inner) -> Result<Self, ImportError> {
+    pub(crate) fn new(daemon: &Inner) -> Result<Self, ImportError> {
         let (disk, free) = daemon.store.disk()?;
         let keep_free = daemon.config.retention.limits(disk).min_free;
         let budget = free.saturating_sub(keep_free);
@@ -127,13 +130,23 @@ impl Entry {
         Ok(Self { path, budget })
     }
 
-    fn core(&self) -> io::Result<File> {
+    /// Where its one file is.
+    pub(crate) fn core_path(&self) -> PathBuf {
+        self.path.join(layout::CORE)
+    }
+
+    /// Opens the file to read.
+    pub(crate) fn open(&self) -> io::Result<File> {
+        File::open(self.core_path())
+    }
+
+    pub(crate) fn core(&self) -> io::Result<File> {
         File::options()
             .read(true)
             .write(true)
             .create_new(true)
             .mode(0o600)
-            .open(self.path.join(layout::CORE))
+            .open(self.core_path())
     }
 }
 
@@ -249,7 +262,7 @@ fn keep(
     let new = !daemon.store.contains(&id)?;
     if new {
         spool::write_record(&entry.path, &record)?;
-        File::open(entry.path.join(layout::CORE))?.sync_all()?;
+        entry.open()?.sync_all()?;
         daemon.store.admit(&record, &entry.path)?;
         tracing::info!(dump = %id, file = claims.file, signal = record.signal.name, process = record.process.name, "core imported");
         daemon.tell(Event::Dump { id: id.to_string() });

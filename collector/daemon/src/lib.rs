@@ -19,6 +19,7 @@ mod retention;
 mod runtimes;
 mod spool;
 mod status;
+mod symbols;
 mod thin;
 mod worker;
 
@@ -29,3 +30,4 @@ pub use governor::Governed;
 pub use import::{Claims, Import, ImportError};
 pub use retention::{GivenUp, Prune, RetentionStatus, What};
 pub use status::{DaemonStatus, EngineStatus};
+pub use symbols::Uploaded;

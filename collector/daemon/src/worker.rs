@@ -7,13 +7,14 @@
 
 use crate::daemon::{Inner, blocking};
 use aground_analyzer::analyze::{self, Facts};
-use aground_analyzer::manifest::{Manifest, ModuleFile};
+use aground_analyzer::manifest::{DebugFile, Manifest, ModuleFile};
 use aground_analyzer::report::{ProcessFacts, Report, Signal};
 use aground_helper::id::DumpId;
 use aground_helper::record::{Access, Kept, Module, Record};
 use aground_store::{Store, StoreError};
 use command_fds::{CommandFdExt, FdMapping};
 use std::collections::hash_map::{Entry, HashMap};
+use std::collections::{HashSet, VecDeque};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
@@ -89,10 +90,7 @@ struct Task {
 /// Analyses a dump.
 pub(crate) async fn analyze(daemon: &Arc<Inner>, id: &DumpId) -> Result<Report, WorkerError> {
     let (store, dump) = (daemon.store.clone(), id.clone());
-    let program = match &daemon.config.analyzer {
-        Some(program) => program.clone(),
-        None => beside_this_program().map_err(WorkerError::Start)?,
-    };
+    let program = program(daemon).map_err(WorkerError::Start)?;
     let analyzer = program.clone();
     let task = blocking("prepare an analysis", move || {
         prepare(&store, &dump, &analyzer)
@@ -135,7 +133,15 @@ fn prepare(store: &Store, id: &DumpId, analyzer: &Path) -> Result<Task, WorkerEr
     } else {
         vec![]
     };
-    let manifest = manifest(&record, core_fd, modules);
+    let debug_files = if with_memory {
+        debug_files(store, &record, &mut files)?
+    } else {
+        vec![]
+    };
+    let manifest = Manifest {
+        debug_files,
+        ..manifest(&record, core_fd, modules)
+    };
     let manifest =
         serde_json::to_vec(&manifest).map_err(|error| WorkerError::Start(error.into()))?;
     Ok(Task { manifest, files })
@@ -190,6 +196,29 @@ fn open_module(
     }
 }
 
+/// Uploaded symbols of the modules, and what those share with others.
+fn debug_files(
+    store: &Store,
+    record: &Record,
+    files: &mut Vec<OwnedFd>,
+) -> Result<Vec<DebugFile>, WorkerError> {
+    let wanted = record.modules.iter();
+    let mut wanted: VecDeque<String> = wanted.filter_map(|it| it.build_id.clone()).collect();
+    let mut asked = HashSet::new();
+    let mut found = vec![];
+    while let Some(build_id) = wanted.pop_front().filter(|_| files.len() < MOST_FILES) {
+        if !asked.insert(build_id.clone()) {
+            continue;
+        }
+        if let Some((file, facts)) = store.symbol_file(&build_id)? {
+            let fd = hand_over(files, file.into());
+            found.push(DebugFile { build_id, fd });
+            wanted.extend(facts.shared);
+        }
+    }
+    Ok(found)
+}
+
 fn module_file(module: &Module, fd: Option<i32>) -> ModuleFile {
     ModuleFile {
         path: module.path.clone(),
@@ -221,6 +250,7 @@ fn manifest(record: &Record, core_fd: Option<i32>, modules: Vec<ModuleFile>) -> 
         crashed_tid: record.kernel.tid,
         thread_names: process.thread_names.clone(),
         modules,
+        debug_files: vec![],
         truncated: record.capture.truncated || record.capture.kept == Kept::Partial,
     }
 }
@@ -233,25 +263,36 @@ fn start(daemon: &Inner, program: &Path, files: Vec<OwnedFd>) -> io::Result<Chil
             child_fd,
         })
         .collect();
-    let mut command = Command::new(program);
+    let mut command = command(daemon, program, "worker");
     command
-        .arg("worker")
-        .args(["--memory", &daemon.config.analysis_memory.to_string()])
-        .args(["--seconds", &daemon.config.analysis_seconds.to_string()])
-        .args(["--parent", &std::process::id().to_string()])
-        .env_clear()
-        .current_dir("/")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        .kill_on_drop(true)
         .fd_mappings(mappings)
         .map_err(io::Error::other)?;
     command.spawn()
 }
 
-fn beside_this_program() -> io::Result<PathBuf> {
-    Ok(std::env::current_exe()?.with_file_name("aground-analyzer"))
+/// The analyzer with a verb, its limits and no environment.
+pub(crate) fn command(daemon: &Inner, program: &Path, verb: &str) -> Command {
+    let mut command = Command::new(program);
+    command
+        .arg(verb)
+        .args(["--memory", &daemon.config.analysis_memory.to_string()])
+        .args(["--seconds", &daemon.config.analysis_seconds.to_string()])
+        .args(["--parent", &std::process::id().to_string()])
+        .env_clear()
+        .current_dir("/")
+        .kill_on_drop(true);
+    command
+}
+
+/// The analyzer: the configured one, or the one beside this program.
+pub(crate) fn program(daemon: &Inner) -> io::Result<PathBuf> {
+    match &daemon.config.analyzer {
+        Some(program) => Ok(program.clone()),
+        None => Ok(std::env::current_exe()?.with_file_name("aground-analyzer")),
+    }
 }
 
 /// Hands the manifest over and waits for report and end. Dropped early, it kills the worker.

@@ -62,6 +62,8 @@ pub const DUMPS: &str = "dumps";
 pub const MODULES: &str = "modules";
 /// Modules that only root may read, beside the core of their dump.
 pub const PRIVATE_MODULES: &str = "private";
+/// Symbols that were uploaded, by build ID, below the state directory.
+pub const SYMBOLS: &str = "symbols";
 /// The record's file name.
 pub const RECORD: &str = "record.json";
 /// The compressed core's file name.

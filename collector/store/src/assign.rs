@@ -13,6 +13,7 @@ use aground_helper::id::DumpId;
 use aground_helper::layout;
 use aground_helper::text::escape_bytes;
 use rusqlite::{OptionalExtension, Transaction, named_params, params};
+use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
@@ -121,12 +122,26 @@ impl Store {
     }
 }
 
+/// Writes a report as the next revision.
 fn write_report(directory: &Path, report: &Report) -> Result<(), StoreError> {
     let path = directory.join(layout::REPORT);
-    let json = serde_json::to_vec(report)
+    let earlier = files::read_json::<Revision>(&path).ok().flatten();
+    let revision = earlier.map_or(0, |earlier| earlier.revision);
+    let report = Report {
+        revision: revision.saturating_add(1),
+        ..report.clone()
+    };
+    let json = serde_json::to_vec(&report)
         .map_err(io::Error::from)
         .map_err(failed("cannot write", &path))?;
     files::write_whole(&path, &json)
+}
+
+/// What is read of the report that is replaced.
+#[derive(Deserialize)]
+struct Revision {
+    #[serde(default)]
+    revision: u32,
 }
 
 /// The report of an earlier analysis that did not fail.

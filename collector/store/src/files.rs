@@ -36,6 +36,7 @@ impl Files {
             layout::DUMPS,
             layout::IMPORTING,
             layout::MODULES,
+            layout::SYMBOLS,
             TRASH,
         ] {
             make_directory(&root.join(below))?;

@@ -27,6 +27,7 @@ mod resolve;
 pub mod retention;
 mod status;
 pub mod store;
+pub mod symbols;
 pub mod types;
 
 pub use admit::Reindexed;

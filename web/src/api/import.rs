@@ -72,6 +72,9 @@ impl From<ImportError> for Problem {
             ImportError::NotACore(_) => {
                 Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "not-a-core", detail)
             }
+            ImportError::NotSymbols(_) => {
+                Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "no-symbols", detail)
+            }
             ImportError::NoRoom(_) => {
                 Problem::new(StatusCode::INSUFFICIENT_STORAGE, "no-room", detail)
             }

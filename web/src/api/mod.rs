@@ -14,6 +14,7 @@ pub mod modules;
 pub mod parameters;
 pub mod prune;
 pub mod status;
+pub mod symbols;
 
 use crate::App;
 use crate::problem::Problem;

@@ -4,6 +4,7 @@ use super::human;
 use super::session::{Failure, Session};
 use super::text::{visible, visible_lines};
 use crate::client::encode;
+use crate::ui::view::modules;
 use aground_analyzer::report::Report;
 use aground_analyzer::text::{TextOptions, render};
 use aground_helper::record::Access;
@@ -109,6 +110,9 @@ fn facts(dump: &Dump, now_ms: i64) -> Vec<(&'static str, String)> {
     facts.push(("died", format!("{died} on {}", summary.host)));
     if let Some(given_up) = summary.given_up() {
         facts.push(("memory", given_up));
+    }
+    if let Some(revision) = dump.report.as_ref().and_then(modules::revision) {
+        facts.push(("report", revision));
     }
     if let Some(error) = &summary.analysis_error {
         let what = match summary.status {

@@ -19,7 +19,7 @@ use tokio_util::io::ReaderStream;
 /// Where systemd-coredump leaves cores.
 const SYSTEMD: &str = "/var/lib/systemd/coredump";
 /// Bytes sent at once.
-const PIECE: usize = 256 << 10;
+pub(super) const PIECE: usize = 256 << 10;
 /// First bytes of what is taken from a directory: ELF, gzip, xz, zstd, lz4.
 const BEGINNINGS: [&[u8]; 5] = [
     b"\x7fELF",
@@ -140,7 +140,7 @@ async fn one(source: &Path, arguments: &Arguments, session: &Session) -> Result<
 }
 
 /// The stream, with a line that says how far it is.
-fn counted(
+pub(super) fn counted(
     stream: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
     progress: Progress,
 ) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {

@@ -27,6 +27,7 @@ pub mod rm;
 pub mod serve;
 pub mod session;
 pub mod status;
+pub mod symbols;
 pub mod table;
 pub mod template;
 pub mod text;
@@ -129,6 +130,9 @@ pub enum DumpVerb {
     /// Show crash loops that keep less memory, and let them keep it again
     #[command(help_template = HELP, args_conflicts_with_subcommands = true)]
     Governor(governor::Arguments),
+    /// Keep files of debug symbols, which name the frames of stripped programs
+    #[command(help_template = HELP, subcommand_required = true, arg_required_else_help = true)]
+    Symbols(symbols::Arguments),
     /// Show the state of the daemon and its store
     #[command(help_template = HELP)]
     Status(status::Arguments),
@@ -205,6 +209,7 @@ pub fn run_dump_verb(
         DumpVerb::Unpin(arguments) => pin::run(&arguments, false, session).await,
         DumpVerb::Prune(arguments) => prune::run(arguments, session).await,
         DumpVerb::Governor(arguments) => governor::run(arguments, session).await,
+        DumpVerb::Symbols(arguments) => symbols::run(&arguments, session).await,
         DumpVerb::Status(arguments) => status::run(&arguments, session).await,
     })
 }

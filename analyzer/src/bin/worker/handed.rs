@@ -2,12 +2,14 @@
 
 use aground_analyzer::manifest::Manifest;
 use aground_analyzer::mapped::Bytes;
-use aground_analyzer::modules::{ModuleSource, Offer, Wanted};
+use aground_analyzer::modules::{ModuleSource, Offer, Wanted, WantedDebug};
+use std::collections::BTreeMap;
 use std::io;
 
 /// The module files of a manifest, mapped.
 pub struct Handed {
     modules: Vec<Captured>,
+    debug_files: BTreeMap<String, Bytes>,
     mapped_bytes: u64,
 }
 
@@ -24,6 +26,7 @@ impl Handed {
     pub fn new(manifest: &Manifest) -> Self {
         Handed {
             modules: Vec::with_capacity(manifest.modules.len()),
+            debug_files: BTreeMap::new(),
             mapped_bytes: 0,
         }
     }
@@ -35,7 +38,14 @@ impl Handed {
         Ok(bytes)
     }
 
-    /// Maps all modules; one that cannot be mapped counts as missing.
+    fn uploaded(&self, build_id: &str) -> Option<Offer> {
+        Some(Offer {
+            bytes: self.debug_files.get(build_id)?.clone(),
+            origin: "uploaded",
+        })
+    }
+
+    /// Maps all modules and debug files; one that cannot be mapped counts as missing.
     pub fn map_modules(&mut self, manifest: &Manifest) {
         for module in &manifest.modules {
             let bytes = module.fd.and_then(|fd| self.map(fd).ok());
@@ -46,6 +56,11 @@ impl Handed {
                 build_id: module.build_id.clone(),
                 bytes,
             });
+        }
+        for file in &manifest.debug_files {
+            if let Ok(bytes) = self.map(file.fd) {
+                self.debug_files.insert(file.build_id.clone(), bytes);
+            }
         }
     }
 
@@ -76,5 +91,13 @@ impl ModuleSource for Handed {
             })
         };
         tests.iter().find_map(take).into_iter().collect()
+    }
+
+    fn debug_file(&mut self, wanted: WantedDebug<'_>) -> Option<Offer> {
+        self.uploaded(wanted.build_id?)
+    }
+
+    fn shared_debug_file(&mut self, _path: &str, build_id: &str) -> Option<Offer> {
+        self.uploaded(build_id)
     }
 }

@@ -3,7 +3,8 @@
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-const USAGE: &str = "usage: aground-analyzer worker [--memory BYTES] [--seconds N] [--parent PID]";
+const USAGE: &str =
+    "usage: aground-analyzer worker|describe [--memory BYTES] [--seconds N] [--parent PID]";
 /// The report is the only thing written; one this large is a mistake.
 const OUTPUT_MAX: u64 = 64 << 20;
 
@@ -21,7 +22,7 @@ pub struct Limits {
 impl Limits {
     /// Reads the command line, without the program's name.
     pub fn from_arguments(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
-        if arguments.next().as_deref() != Some("worker") {
+        if !matches!(arguments.next().as_deref(), Some("worker" | "describe")) {
             return Err(USAGE.to_owned());
         }
         let mut limits = Limits::default();

@@ -5,6 +5,9 @@
 //! where the core is none, or none was kept, it holds what the record knew. Anything but exit
 //! status 0 means that the worker itself failed, or was stopped by its limits.
 //!
+//! `aground-analyzer describe` with the same options reads a file of symbols from standard input
+//! and writes a [`Description`](aground_analyzer::describe::Description) of it.
+//!
 //! `aground-analyzer escape` sets the same limits, enters the same sandbox and tries to get out
 //! of it: a line for each attempt, and exit status 0 when all were refused.
 
@@ -12,8 +15,10 @@ mod handed;
 mod limits;
 
 use aground_analyzer::analyze::{Facts, analyze, without_memory};
+use aground_analyzer::describe::describe;
 use aground_analyzer::dump::source::CoreBytes;
 use aground_analyzer::manifest::Manifest;
+use aground_analyzer::mapped::Bytes;
 use aground_analyzer::report::Report;
 use aground_sandbox::escape::{Attempt, try_everything};
 use aground_sandbox::{Confined, confine};
@@ -28,6 +33,7 @@ const MANIFEST_MAX: u64 = 16 << 20;
 fn main() -> ExitCode {
     let ran = match std::env::args().nth(1).as_deref() {
         Some("escape") => escape(),
+        Some("describe") => describe_file(),
         _ => run(),
     };
     match ran {
@@ -83,11 +89,17 @@ fn escape() -> Result<(), String> {
     Ok(())
 }
 
-fn report(
-    core: Option<Result<aground_analyzer::mapped::Bytes, String>>,
-    handed: &mut Handed,
-    facts: &Facts,
-) -> Report {
+fn describe_file() -> Result<(), String> {
+    enter(Limits::from_arguments(std::env::args().skip(1))?)?;
+    let bytes = Bytes::of_descriptor(0).map_err(|error| format!("cannot map it: {error}"))?;
+    let description = describe(bytes).map_err(|problem| format!("it is {problem}"))?;
+    let text = serde_json::to_vec(&description).map_err(|error| error.to_string())?;
+    io::stdout()
+        .write_all(&text)
+        .map_err(|error| error.to_string())
+}
+
+fn report(core: Option<Result<Bytes, String>>, handed: &mut Handed, facts: &Facts) -> Report {
     let result = match core {
         None => return without_memory(facts),
         Some(Ok(bytes)) => {

@@ -215,6 +215,7 @@ pub fn report(functions: &[&str]) -> Report {
         threads: vec![thread],
         modules: vec![],
         runtimes: vec![],
+        revision: 0,
         signature: Signature {
             version: 1,
             kind: "symbolic".into(),

@@ -6,7 +6,7 @@ use crate::App;
 use crate::ui::view::context;
 use crate::ui::view::crash::Row;
 use crate::ui::view::facts::{self, Fact};
-use crate::ui::view::modules::{ModuleRow, modules};
+use crate::ui::view::modules::{ModuleRow, modules, revision, without_symbols};
 use crate::ui::view::stack::{self, SourcePlace, Stack};
 use crate::ui::view::text::{self, Brief};
 use crate::ui::view::{bytes, time};
@@ -84,6 +84,8 @@ pub struct DumpPage {
     mounts: Vec<(String, String)>,
     modules: Vec<ModuleRow>,
     modules_left_out: usize,
+    revision: Option<String>,
+    without_symbols: Vec<(String, String)>,
     log: Option<Vec<String>>,
     has_core: bool,
     root_only: bool,
@@ -129,6 +131,8 @@ impl DumpPage {
             waiting,
             failed,
             failure: failure.map(|failure| Brief::new(failure, 1000)),
+            revision: report.and_then(revision),
+            without_symbols: report.map(without_symbols).unwrap_or_default(),
             warnings: warnings(dump),
             crashed: crashed.map(Stack::new),
             other_threads: threads.len().saturating_sub(usize::from(crashed.is_some())),

@@ -130,7 +130,7 @@ impl From<ImportError> for Trouble {
     fn from(error: ImportError) -> Self {
         let detail = error.to_string();
         match error {
-            ImportError::NotACore(_) => Self::new(
+            ImportError::NotACore(_) | ImportError::NotSymbols(_) => Self::new(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "This is no core that can be read",
                 detail,

@@ -2,7 +2,12 @@
 
 use super::bytes;
 use super::text::{base_name, clip};
+use aground_analyzer::report::{Module, Report};
 use aground_store::types::Dump;
+use std::collections::BTreeSet;
+
+/// Modules without symbols that are listed.
+const MISSING_SHOWN: usize = 20;
 
 /// One module.
 #[derive(Clone, Debug, Default)]
@@ -46,12 +51,53 @@ pub fn modules(dump: &Dump) -> Vec<ModuleRow> {
                 build_id: module.build_id.clone().or(file.build_id),
                 range: format!("{}–{}", module.base, module.end),
                 image: Some(module.image.clone()),
-                debug: Some(module.debug.clone()),
+                debug: Some(symbols(module)),
                 problem: module.problem.clone().or(file.problem),
                 ..file
             }
         })
         .collect()
+}
+
+fn symbols(module: &Module) -> String {
+    match module.debug_from.as_deref() {
+        Some(from) => format!("{}, {from}", module.debug),
+        None => module.debug.clone(),
+    }
+}
+
+/// Which analysis a report is, and whose symbols made it better; `None` for the first.
+pub fn revision(report: &Report) -> Option<String> {
+    let uploaded = report
+        .modules
+        .iter()
+        .filter(|module| module.debug_from.as_deref() == Some("uploaded"));
+    let names: Vec<String> = uploaded
+        .map(|module| clip(base_name(&module.path), 80))
+        .collect();
+    let with = match names.len() {
+        0 => String::new(),
+        1..=3 => format!(", with uploaded symbols of {}", names.join(", ")),
+        count => format!(", with uploaded symbols of {count} modules"),
+    };
+    (report.revision > 1 || !names.is_empty())
+        .then(|| format!("analysis {}{with}", report.revision.max(1)))
+}
+
+/// Modules that have frames without lines for want of debug information, by name and build ID.
+pub fn without_symbols(report: &Report) -> Vec<(String, String)> {
+    let frames = report.threads.iter().flat_map(|thread| &thread.frames);
+    let nameless: BTreeSet<&str> = frames
+        .filter(|frame| frame.line.is_none())
+        .filter_map(|frame| frame.module.as_deref())
+        .collect();
+    let missing = |module: &&Module| module.debug != "dwarf" && nameless.contains(&*module.path);
+    let modules = report.modules.iter().filter(missing);
+    let named = |module: &Module| {
+        let build_id = module.build_id.clone()?;
+        Some((clip(base_name(&module.path), 80), build_id))
+    };
+    modules.filter_map(named).take(MISSING_SHOWN).collect()
 }
 
 /// `gone`: the file went with the memory.

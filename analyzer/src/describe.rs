@@ -1,0 +1,61 @@
+//! Says which program's symbols a file holds, for whoever keeps it.
+
+use crate::dump::elf::hexadecimal;
+use crate::image::{Image, Object};
+use crate::mapped::Bytes;
+use object::Object as _;
+use serde::{Deserialize, Serialize};
+
+/// A GNU build ID has 20 bytes, others up to 32; a longer one is refused.
+const BUILD_ID_MAX: usize = 64;
+
+/// What a file of symbols is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Description {
+    /// Build ID of the module it belongs to, lowercase hexadecimal.
+    pub build_id: String,
+    /// The best it has: `dwarf` or `symtab`.
+    pub debug: String,
+    /// Build ID of the file it shares with others (dwz), without which names are missing.
+    pub shared: Option<String>,
+}
+
+/// Describes a file; the error is a sentence's end: "it is …".
+pub fn describe(bytes: Bytes) -> Result<Description, &'static str> {
+    let image = Image::new(bytes);
+    let object = image.object().ok_or("no ELF file")?;
+    let build_id = object.build_id().ok_or("without a build ID")?;
+    if !(2..=BUILD_ID_MAX).contains(&(build_id.len() / 2)) {
+        return Err("with a build ID of an absurd length");
+    }
+    let debug = match () {
+        () if object.has(".debug_info") => "dwarf",
+        () if object.has(".symtab") || object.has(".gnu_debugdata") => "symtab",
+        () => return Err("without symbols: neither .debug_info nor .symtab"),
+    };
+    Ok(Description {
+        build_id,
+        debug: debug.to_owned(),
+        shared: shared(&object),
+    })
+}
+
+fn shared(object: &Object<'_>) -> Option<String> {
+    let (_, id) = object.file.gnu_debugaltlink().ok()??;
+    (2..=BUILD_ID_MAX)
+        .contains(&id.len())
+        .then(|| hexadecimal(id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_holds_no_symbols_is_refused() {
+        let refused = |bytes: &[u8]| describe(Bytes::from(bytes.to_vec())).unwrap_err();
+        assert_eq!(refused(b""), "no ELF file");
+        assert_eq!(refused(b"\x7fELF"), "no ELF file");
+        assert_eq!(refused(&[0xff; 4096]), "no ELF file");
+    }
+}

@@ -1,0 +1,122 @@
+//! Symbols that come after the crash: handed in, checked, used, and taken away again.
+
+use aground_testkit::house::{program, root};
+use aground_testkit::run::{eventually, finish};
+use aground_testkit::site::{Site, text};
+use serde_json::Value;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+/// A stripped program and its debug information apart.
+fn stripped(site: &Site) -> (PathBuf, PathBuf) {
+    let (program, debug) = (
+        site.path().join("many-threads"),
+        site.path().join("many-threads.debug"),
+    );
+    let source = root().join("tests/programs/many-threads/many-threads.c");
+    let mut gcc = Command::new("gcc");
+    gcc.args(["-g", "-O1", "-pthread", "-Wl,--build-id=sha1", "-o"]);
+    finish(gcc.arg(&program).arg(source)).ok();
+    objcopy(&["--only-keep-debug", text(&program), text(&debug)]);
+    objcopy(&["--strip-all", text(&program)]);
+    (program, debug)
+}
+
+fn objcopy(arguments: &[&str]) {
+    finish(Command::new("objcopy").args(arguments)).ok();
+}
+
+/// Functions of the program's own file with a line.
+fn own_lines(dump: &Value, program: &Path) -> usize {
+    let threads = dump["report"]["threads"].as_array().unwrap();
+    let frames = threads
+        .iter()
+        .flat_map(|thread| thread["frames"].as_array().unwrap());
+    frames
+        .filter(|frame| frame["module"] == text(program) && frame["line"].is_u64())
+        .count()
+}
+
+#[test]
+fn symbols_that_come_later_name_the_frames_and_say_so() {
+    let site = Site::started();
+    let (program, debug) = stripped(&site);
+    {
+        let _claim = site.collect();
+        finish(Command::new(&program).args(["4", "16"]));
+    }
+    let before = site.wait_for(1, &[]).remove(0);
+    let id = before["summary"]["id"].as_str().unwrap();
+    assert_eq!(own_lines(&before, &program), 0);
+    assert_eq!(before["report"]["revision"], 1);
+    let page = site.get(&format!("/dumps/{id}")).text();
+    assert!(page.contains("aground symbols upload"), "{page}");
+
+    let told = site.aground(&["symbols", "upload", text(&debug)]).ok();
+    assert!(told.contains("1 crash is analysed again"), "{told}");
+    let build_id = told.split(' ').next().unwrap().to_owned();
+    let after = eventually(Duration::from_mins(1), || {
+        let dump = site.dump(id);
+        let again = dump["report"]["revision"] == 2 && dump["summary"]["status"] == "analyzed";
+        again.then_some(dump.clone()).ok_or(dump.to_string())
+    });
+    assert!(own_lines(&after, &program) > 4);
+    let modules = after["report"]["modules"].as_array().unwrap();
+    let module = modules
+        .iter()
+        .find(|module| module["path"] == text(&program));
+    let module = module.unwrap();
+    assert_eq!(
+        (&module["debug"], &module["debug_from"], &module["build_id"]),
+        (
+            &"dwarf".into(),
+            &"uploaded".into(),
+            &build_id.clone().into()
+        )
+    );
+    let said = "analysis 2, with uploaded symbols of many-threads";
+    assert!(site.get(&format!("/dumps/{id}")).text().contains(said));
+    assert!(site.aground(&["bt", id]).ok().contains(said));
+
+    let listed = site.aground(&["symbols", "ls"]).ok();
+    assert!(
+        listed.contains(&build_id) && listed.contains("many-threads.debug"),
+        "{listed}"
+    );
+    assert_eq!(
+        site.aground(&["symbols", "rm", &build_id]).ok().trim(),
+        build_id
+    );
+    assert_eq!(site.aground(&["symbols", "ls", "-q"]).ok(), "");
+    let gone = site.aground(&["symbols", "rm", &build_id]).one_line_error();
+    assert!(gone.contains("no symbols of that build ID"), "{gone}");
+}
+
+#[test]
+fn what_is_no_symbols_is_refused_in_a_line_and_leaves_nothing() {
+    let site = Site::started();
+    let check = |name: &str, bytes: &[u8], reason: &str| {
+        let path = site.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        let refused = site
+            .aground(&["symbols", "upload", text(&path)])
+            .one_line_error();
+        assert!(refused.contains(reason), "{refused}");
+    };
+    check("empty", b"", "it is no ELF file");
+    check("script", b"#!/bin/sh\n", "it is no ELF file");
+    let whole = fs::read(program("aground-analyzer")).unwrap();
+    check("cut", &whole[..100_000], "it is");
+    let (stripped, _) = stripped(&site);
+    check("stripped", &fs::read(stripped).unwrap(), "without symbols");
+    site.aground(&["symbols", "rm", "../../../etc/passwd"])
+        .one_line_error();
+    site.aground(&["symbols", "upload", "/nonexistent"])
+        .one_line_error();
+    for left in ["symbols", "importing"] {
+        let left = fs::read_dir(site.state().join(left)).unwrap();
+        assert_eq!(left.count(), 0);
+    }
+}

@@ -1,0 +1,49 @@
+//! Symbols: takes files in, lists and removes them.
+
+use super::blocking;
+use super::parameters::{Parameters, Path};
+use crate::App;
+use crate::problem::Problem;
+use aground_daemon::Uploaded;
+use aground_store::StoreError;
+use aground_store::symbols::SymbolFile;
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::StatusCode;
+
+/// `POST /api/v1/symbols?name=`: the body is an ELF file with debug information or a symbol table
+/// and a build ID. 201 with what it is, and how many dumps are analysed again because of it.
+pub async fn upload(
+    State(app): State<App>,
+    parameters: Parameters,
+    body: Body,
+) -> Result<(StatusCode, Json<Uploaded>), Problem> {
+    parameters.only(&["name"])?;
+    let name = parameters.get("name").unwrap_or_default();
+    let uploaded = app
+        .daemon
+        .upload_symbols(name, body.into_data_stream())
+        .await?;
+    Ok((StatusCode::CREATED, Json(uploaded)))
+}
+
+/// `GET /api/v1/symbols`: all files, by build ID.
+pub async fn list(State(app): State<App>) -> Result<Json<Vec<SymbolFile>>, Problem> {
+    Ok(Json(blocking(&app, |store| store.symbols()).await?))
+}
+
+/// `DELETE /api/v1/symbols/{build_id}`: reports that were made with it stay as they are.
+pub async fn remove(
+    State(app): State<App>,
+    Path(build_id): Path<String>,
+) -> Result<Json<String>, Problem> {
+    let removed = build_id.clone();
+    blocking(&app, move |store| match store.remove_symbols(&build_id) {
+        Err(StoreError::NotFound(_)) => Ok(false),
+        other => other.map(|()| true),
+    })
+    .await?
+    .then(|| Json(removed))
+    .ok_or_else(|| Problem::not_found("there are no symbols of that build ID"))
+}
