@@ -67,7 +67,10 @@ pub fn router(app: App) -> Router {
         )
         .route("/api/v1/import", post(import::import))
         .route("/api/v1/symbols", get(symbols::list).post(symbols::upload))
-        .route("/api/v1/symbols/{build_id}", delete(symbols::remove))
+        .route(
+            "/api/v1/symbols/{build_id}",
+            get(symbols::download).delete(symbols::remove),
+        )
         .route("/api/v1/prune", post(prune::prune))
         .route(
             "/api/v1/governor",

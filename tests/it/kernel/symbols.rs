@@ -39,6 +39,54 @@ fn own_lines(dump: &Value, program: &Path) -> usize {
         .count()
 }
 
+/// gdb gets the stripped program, its libraries and the symbols, whatever this machine has.
+fn debugger_names_the_frames(site: &Site, id: &str) {
+    let gdb = [
+        "-nx",
+        "-batch",
+        "-ex",
+        "info sharedlibrary",
+        "-ex",
+        "thread apply all bt",
+    ];
+    let shown = site
+        .aground(&[&["debug", "-q", id, "--"], &gdb[..]].concat())
+        .ok();
+    assert!(
+        shown.contains("in work (") && shown.contains("many-threads.c:"),
+        "{shown}"
+    );
+    assert!(!shown.contains("No such file"), "{shown}");
+    let libc = shown.lines().find(|line| line.contains("libc.so.6"));
+    assert!(libc.unwrap().contains("aground-debug-"), "{shown}");
+
+    let kept = site.path().join("session");
+    let print = ["debug", "-q", id, "--print", "--dir", text(&kept)];
+    let printed = site.aground(&[&print[..], &["--"], &gdb].concat()).ok();
+    let mut shell = Command::new("sh");
+    let again = finish(shell.args(["-c", &printed])).ok();
+    assert_eq!(
+        again.matches("in work (").count(),
+        shown.matches("in work (").count()
+    );
+    for (debugger, expected) in [("lldb", "-c"), ("dlv", "dlv core")] {
+        let kept = site.path().join(debugger);
+        let print = [
+            "debug",
+            "-q",
+            id,
+            "--print",
+            "--debugger",
+            debugger,
+            "--dir",
+        ];
+        let printed = site.aground(&[&print[..], &[text(&kept)]].concat()).ok();
+        assert!(printed.contains(expected), "{printed}");
+    }
+    let twice = site.aground(&print).one_line_error();
+    assert!(twice.contains("exists"), "{twice}");
+}
+
 #[test]
 fn symbols_that_come_later_name_the_frames_and_say_so() {
     let site = Site::started();
@@ -79,6 +127,8 @@ fn symbols_that_come_later_name_the_frames_and_say_so() {
     let said = "analysis 2, with uploaded symbols of many-threads";
     assert!(site.get(&format!("/dumps/{id}")).text().contains(said));
     assert!(site.aground(&["bt", id]).ok().contains(said));
+
+    debugger_names_the_frames(&site, id);
 
     let listed = site.aground(&["symbols", "ls"]).ok();
     assert!(

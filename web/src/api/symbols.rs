@@ -1,7 +1,7 @@
 //! Symbols: takes files in, lists and removes them.
 
-use super::blocking;
 use super::parameters::{Parameters, Path};
+use super::{attachment, blocking};
 use crate::App;
 use crate::problem::Problem;
 use aground_daemon::Uploaded;
@@ -10,7 +10,9 @@ use aground_store::symbols::SymbolFile;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use tokio_util::io::ReaderStream;
 
 /// `POST /api/v1/symbols?name=`: the body is an ELF file with debug information or a symbol table
 /// and a build ID. 201 with what it is, and how many dumps are analysed again because of it.
@@ -33,6 +35,29 @@ pub async fn list(State(app): State<App>) -> Result<Json<Vec<SymbolFile>>, Probl
     Ok(Json(blocking(&app, |store| store.symbols()).await?))
 }
 
+/// `GET /api/v1/symbols/{build_id}`: the file.
+pub async fn download(
+    State(app): State<App>,
+    Path(build_id): Path<String>,
+) -> Result<Response, Problem> {
+    let found = blocking(&app, move |store| store.symbol_file(&build_id)).await?;
+    let (file, facts) = found.ok_or_else(none)?;
+    let headers = [
+        (
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/octet-stream"),
+        ),
+        (header::CONTENT_LENGTH, file.metadata()?.len().into()),
+        (header::CONTENT_DISPOSITION, attachment(&facts.name)),
+    ];
+    let body = Body::from_stream(ReaderStream::new(tokio::fs::File::from_std(file)));
+    Ok((headers, body).into_response())
+}
+
+fn none() -> Problem {
+    Problem::not_found("there are no symbols of that build ID")
+}
+
 /// `DELETE /api/v1/symbols/{build_id}`: reports that were made with it stay as they are.
 pub async fn remove(
     State(app): State<App>,
@@ -45,5 +70,5 @@ pub async fn remove(
     })
     .await?
     .then(|| Json(removed))
-    .ok_or_else(|| Problem::not_found("there are no symbols of that build ID"))
+    .ok_or_else(none)
 }

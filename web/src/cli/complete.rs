@@ -239,7 +239,7 @@ mod tests {
     async fn shells_get_verbs_flags_and_keys() {
         check(
             &[""],
-            "ls\ninspect\nbt\ngroups\ncp\nimport\nlog\nrm\npin\nunpin\nprune\ngovernor\nsymbols\nstatus\n:4\n",
+            "ls\ninspect\nbt\ngroups\ncp\ndebug\nimport\nlog\nrm\npin\nunpin\nprune\ngovernor\nsymbols\nstatus\n:4\n",
         )
         .await;
         check(&["l"], "ls\nlog\n:4\n").await;
@@ -258,7 +258,7 @@ mod tests {
         check(&["no-such", ""], ":4\n").await;
         check(
             &[],
-            "ls\ninspect\nbt\ngroups\ncp\nimport\nlog\nrm\npin\nunpin\nprune\ngovernor\nsymbols\nstatus\n:4\n",
+            "ls\ninspect\nbt\ngroups\ncp\ndebug\nimport\nlog\nrm\npin\nunpin\nprune\ngovernor\nsymbols\nstatus\n:4\n",
         )
         .await;
     }

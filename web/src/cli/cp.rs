@@ -5,6 +5,7 @@ use super::private_core::{self, PrivateCore};
 use super::progress::Progress;
 use super::session::{Failure, Session};
 use crate::client::{Client, Download, encode};
+use aground_helper::id::DumpId;
 use aground_store::types::Dump;
 use bytes::Bytes;
 use std::fs::{File, OpenOptions};
@@ -38,18 +39,7 @@ pub async fn run(arguments: &Arguments, session: &mut Session) -> Result<(), Fai
         .get(&format!("/api/v1/dumps/{}", encode(&arguments.dump)))
         .await?;
     let id = &dump.summary.id;
-    let download = session
-        .client
-        .stream(&format!("/api/v1/dumps/{id}/core"))
-        .await;
-    let source = match download {
-        Ok(download) => Source::Daemon(download),
-        Err(refusal) => {
-            let core = private_core::open(refusal, session.client.is_local(), id)?;
-            session.complain("only root may read this core: taking it from the disk");
-            Source::Disk(core)
-        }
-    };
+    let source = core_source(id, session).await?;
     let progress = Progress::new("Copying", !arguments.quiet, source.size());
     if stdout {
         return to_stdout(session, source, progress).await;
@@ -59,9 +49,7 @@ pub async fn run(arguments: &Arguments, session: &mut Session) -> Result<(), Fai
     } else {
         arguments.destination.clone()
     };
-    let mut target = Target::open(&destination)?;
-    let size = to_file(session, source, progress, &mut target).await?;
-    target.finish()?;
+    let size = save(session, source, progress, &destination).await?;
     if !arguments.quiet && io::stderr().is_terminal() {
         let shown = super::text::visible(&destination.display().to_string());
         eprintln!("Copied {} to {shown}", human::size(size));
@@ -69,14 +57,43 @@ pub async fn run(arguments: &Arguments, session: &mut Session) -> Result<(), Fai
     Ok(())
 }
 
+/// The core of a dump: from the daemon, or for root from the disk where the daemon may not.
+pub(super) async fn core_source(id: &DumpId, session: &mut Session) -> Result<Source, Failure> {
+    let download = session
+        .client
+        .stream(&format!("/api/v1/dumps/{id}/core"))
+        .await;
+    match download {
+        Ok(download) => Ok(Source::Daemon(download)),
+        Err(refusal) => {
+            let core = private_core::open(refusal, session.client.is_local(), id)?;
+            session.complain("only root may read this core: taking it from the disk");
+            Ok(Source::Disk(core))
+        }
+    }
+}
+
+/// Writes all of it to a file, which is whole or not there. Returns the bytes.
+pub(super) async fn save(
+    session: &Session,
+    source: Source,
+    progress: Progress,
+    destination: &Path,
+) -> Result<u64, Failure> {
+    let mut target = Target::open(destination)?;
+    let size = to_file(session, source, progress, &mut target).await?;
+    target.finish()?;
+    Ok(size)
+}
+
 /// Where the bytes come from.
-enum Source {
+pub(super) enum Source {
     Daemon(Download),
     Disk(PrivateCore),
 }
 
 impl Source {
-    fn size(&self) -> Option<u64> {
+    pub(super) fn size(&self) -> Option<u64> {
         match self {
             Source::Daemon(download) => download.size,
             Source::Disk(_) => None,

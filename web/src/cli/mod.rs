@@ -4,6 +4,7 @@ pub mod analyze;
 pub mod bt;
 pub mod complete;
 pub mod cp;
+pub mod debug;
 pub mod docker;
 pub mod doctor;
 pub mod governor;
@@ -109,6 +110,9 @@ pub enum DumpVerb {
     /// Copy a core to a file, a directory or standard output
     #[command(help_template = HELP)]
     Cp(cp::Arguments),
+    /// Open a dump in gdb, lldb or delve with its files and symbols
+    #[command(help_template = HELP)]
+    Debug(debug::Arguments),
     /// Take in cores from files, directories or standard input
     #[command(help_template = HELP)]
     Import(import::Arguments),
@@ -202,6 +206,7 @@ pub fn run_dump_verb(
         DumpVerb::Bt(arguments) => bt::run(&arguments, session).await,
         DumpVerb::Groups(arguments) => groups::run(arguments, session).await,
         DumpVerb::Cp(arguments) => cp::run(&arguments, session).await,
+        DumpVerb::Debug(arguments) => debug::run(&arguments, session).await,
         DumpVerb::Import(arguments) => import::run(&arguments, session).await,
         DumpVerb::Log(arguments) => log::run(&arguments, session).await,
         DumpVerb::Rm(arguments) => rm::run(&arguments, session).await,
