@@ -5,8 +5,8 @@ use super::{attachment, blocking};
 use crate::App;
 use crate::problem::Problem;
 use aground_daemon::Uploaded;
-use aground_store::StoreError;
 use aground_store::symbols::SymbolFile;
+use aground_store::{Store, StoreError};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
@@ -32,7 +32,7 @@ pub async fn upload(
 
 /// `GET /api/v1/symbols`: all files, by build ID.
 pub async fn list(State(app): State<App>) -> Result<Json<Vec<SymbolFile>>, Problem> {
-    Ok(Json(blocking(&app, |store| store.symbols()).await?))
+    Ok(Json(blocking(&app, Store::symbols).await?))
 }
 
 /// `GET /api/v1/symbols/{build_id}`: the file.
@@ -69,6 +69,6 @@ pub async fn remove(
         other => other.map(|()| true),
     })
     .await?
-    .then(|| Json(removed))
+    .then_some(Json(removed))
     .ok_or_else(none)
 }

@@ -39,7 +39,7 @@ pub struct Arguments {
     quiet: bool,
     /// Arguments of the debugger, such as -batch -ex bt
     #[arg(value_name = "ARGUMENT", last = true)]
-    arguments: Vec<OsString>,
+    more: Vec<OsString>,
 }
 
 /// Fetches, then runs the debugger or says how to.
@@ -50,7 +50,7 @@ pub async fn run(arguments: &Arguments, session: &mut Session) -> Result<(), Fai
     let executable = fetch(&dump, &place, arguments.quiet, session).await?;
     let command = command(arguments, &place.path, executable.as_deref());
     if arguments.print {
-        let words: Vec<String> = command.iter().map(|word| quoted(word)).collect();
+        let words: Vec<String> = command.iter().map(quoted).collect();
         writeln!(session.out, "{}", words.join(" "))?;
         return Ok(());
     }
@@ -223,7 +223,7 @@ fn command(arguments: &Arguments, place: &Path, executable: Option<&Path>) -> Ve
                     format!("platform select --sysroot '{sysroot}' host"),
                 ],
             );
-            words.extend(arguments.arguments.iter().cloned());
+            words.extend(arguments.more.iter().cloned());
             words.extend(["-c".into(), core]);
             words.extend(executable);
         }
@@ -231,7 +231,7 @@ fn command(arguments: &Arguments, place: &Path, executable: Option<&Path>) -> Ve
             words.push("core".into());
             words.extend(executable);
             words.push(core);
-            words.extend(arguments.arguments.iter().cloned());
+            words.extend(arguments.more.iter().cloned());
         }
         _ => {
             settings(
@@ -243,7 +243,7 @@ fn command(arguments: &Arguments, place: &Path, executable: Option<&Path>) -> Ve
                     format!("set debug-file-directory {debug}:/usr/lib/debug"),
                 ],
             );
-            words.extend(arguments.arguments.iter().cloned());
+            words.extend(arguments.more.iter().cloned());
             words.extend(executable);
             words.push(core);
         }
