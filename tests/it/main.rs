@@ -18,6 +18,7 @@ mod kernel {
     mod bad_input;
     mod claim;
     mod context;
+    mod cri;
     mod docker_cli;
     mod doctor;
     mod engines;

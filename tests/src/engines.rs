@@ -61,10 +61,18 @@ pub struct Containerd {
 impl Containerd {
     /// Starts one below `directory`.
     pub fn start(directory: &Path) -> Self {
+        Self::start_with_pause(directory, "none")
+    }
+
+    /// The same, whose CRI plugin makes sandboxes of the image `pause`. Scores for the
+    /// out-of-memory killer stay as they are where root may not lower them.
+    pub fn start_with_pause(directory: &Path, pause: &str) -> Self {
         fs::create_dir_all(directory).expect("make a directory");
         let path = directory.to_str().expect("text");
         let config = format!(
-            "version = 2\nroot = \"{path}/root\"\nstate = \"{path}/state\"\n[grpc]\n  address = \"{path}/c.sock\"\n"
+            "version = 2\nroot = \"{path}/root\"\nstate = \"{path}/state\"\n[grpc]\n  address = \"{path}/c.sock\"\n\
+             [plugins.\"io.containerd.grpc.v1.cri\"]\n  sandbox_image = \"{pause}\"\n  \
+             restrict_oom_score_adj = true\n"
         );
         fs::write(directory.join("config.toml"), config).expect("configure");
         let log = fs::File::create(directory.join("log")).expect("open the log");
@@ -84,6 +92,11 @@ impl Containerd {
             (answer.code == Some(0)).then_some(()).ok_or(answer.stderr)
         });
         containerd
+    }
+
+    /// Where it listens.
+    pub fn socket(&self) -> &str {
+        &self.socket
     }
 
     /// Runs `ctr` with it.
