@@ -3,7 +3,8 @@
 use aground_testkit::docker::{Container, require_engine, unique_name};
 use aground_testkit::engines::{CRASH, DockerImage, archive, busybox_root};
 use aground_testkit::run::{eventually, finish, run};
-use aground_testkit::site::{Site, text};
+use aground_testkit::site::{Site, signal, text};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -83,11 +84,13 @@ impl Given {
 fn started(image: &str) -> (String, String) {
     let name = unique_name("gone");
     let named = format!("--name={name}");
+    // In the host's namespace, or a signal would not end its first process.
     let options = [
         "run",
         "--rm",
         "--detach",
         "--network=none",
+        "--pid=host",
         "--label=team=shop",
         &named,
     ];
@@ -146,5 +149,71 @@ fn an_engine_that_hangs_keeps_no_crash_from_being_taken_in() {
         let record = given.hand_over(digit, &"ab".repeat(32));
         let problems = record["problems"].to_string();
         assert!(problems.contains(why), "{problems}");
+    }
+}
+
+/// A stopped engine, which goes on when this is dropped.
+struct Stopped(u32);
+
+impl Stopped {
+    fn new() -> Self {
+        let pid = fs::read_to_string("/run/docker.pid").unwrap();
+        let pid = pid.trim().parse().unwrap();
+        signal(pid, Signal::STOP);
+        Self(pid)
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        signal(self.0, Signal::CONT);
+    }
+}
+
+/// The first process of a container, as the host sees it.
+fn process_of(container: &str) -> u32 {
+    let pid = run("docker", &["inspect", "--format={{.State.Pid}}", container]).ok();
+    pid.trim().parse().unwrap()
+}
+
+#[test]
+fn an_engine_that_is_stopped_is_not_missed() {
+    require_engine();
+    let mut site = Site::new();
+    site.start_as_root();
+    let root = busybox_root(&site.path().join("root"));
+    let image = DockerImage::import(&archive(&root));
+    let (name, id) = started(&image.0);
+    {
+        let _claim = site.collect();
+        let pid = process_of(&name);
+        let _stopped = Stopped::new();
+        signal(pid, Signal::SEGV);
+        let dump = site.wait_for(1, &[&format!("container={name}")]).remove(0);
+        let known = &dump["record"]["container"];
+        assert_eq!(known["id"], id.as_str());
+        assert_eq!(known["image"], image.0.as_str());
+        assert_eq!(known["labels"]["team"], "shop");
+        assert_eq!(known["source"], "cgroup-and-disk");
+        assert_eq!(dump["record"]["problems"], json!([]));
+    }
+}
+
+#[test]
+fn a_container_that_is_removed_while_it_is_dumped_keeps_its_name() {
+    require_engine();
+    let site = Site::started();
+    let root = busybox_root(&site.path().join("root"));
+    let image = DockerImage::import(&archive(&root));
+    let containers = [(); 5].map(|()| started(&image.0));
+    let _claim = site.collect();
+    for (name, _) in &containers {
+        signal(process_of(name), Signal::SEGV);
+        run("docker", &["rm", "--force", name]);
+    }
+    for (name, id) in &containers {
+        let dump = site.wait_for(1, &[&format!("container={name}")]).remove(0);
+        assert_eq!(dump["record"]["container"]["id"], id.as_str());
+        assert_eq!(dump["record"]["container"]["image"], image.0.as_str());
     }
 }
