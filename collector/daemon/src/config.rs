@@ -49,12 +49,21 @@ pub struct Config {
 pub struct Runtimes {
     /// Docker's socket; empty: it is not asked.
     pub docker: PathBuf,
+    /// Sockets of runtimes that speak CRI; those that are not there are passed over.
+    pub cri: Vec<PathBuf>,
 }
 
 impl Default for Runtimes {
     fn default() -> Self {
         Self {
             docker: "/run/docker.sock".into(),
+            cri: [
+                "/run/containerd/containerd.sock",
+                "/run/crio/crio.sock",
+                "/run/k3s/containerd/containerd.sock",
+            ]
+            .map(PathBuf::from)
+            .to_vec(),
         }
     }
 }

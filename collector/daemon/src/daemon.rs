@@ -126,7 +126,7 @@ impl Daemon {
             work: Notify::new(),
             retain: Notify::new(),
             room: Notify::new(),
-            engines: Engines::new(config.runtimes.docker.clone()),
+            engines: Engines::new(&config.runtimes),
             importing: Semaphore::new(import::AT_ONCE),
             unthinnable: Mutex::default(),
             retaining: tokio::sync::Mutex::new(()),

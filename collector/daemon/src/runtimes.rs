@@ -6,49 +6,55 @@
 //! a claimed identity a confirmed one, for it knows containers and not which of them crashed.
 
 mod cache;
+mod cri;
 mod docker;
 
+use crate::config::Runtimes;
 use crate::daemon::Inner;
 use crate::status::EngineStatus;
 use aground_helper::record::{Container, Evidence, EvidenceKind, Record};
 use cache::Facts;
+use cri::Cri;
 use docker::Docker;
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 /// The engines of this host.
 pub(crate) struct Engines {
     docker: Option<Docker>,
+    cri: Vec<Cri>,
 }
 
 impl Engines {
     /// Engines at the configured sockets; an empty path is none.
-    pub(crate) fn new(docker: PathBuf) -> Self {
-        let docker = Some(docker).filter(|socket| !socket.as_os_str().is_empty());
+    pub(crate) fn new(config: &Runtimes) -> Self {
+        let docker = Some(&config.docker).filter(|socket| !socket.as_os_str().is_empty());
         Self {
-            docker: docker.map(Docker::new),
+            docker: docker.cloned().map(Docker::new),
+            cri: config.cri.iter().cloned().map(Cri::new).collect(),
         }
     }
 
-    /// How it stands with each.
+    /// How it stands with those that are followed.
     pub(crate) fn status(&self) -> Vec<EngineStatus> {
         self.docker.iter().map(Docker::status).collect()
     }
 
     /// Completes the container of a record. Says whether anything changed. Blocks, seconds at most.
     pub(crate) fn complete(&self, record: &mut Record) -> bool {
-        let Some(container) = &mut record.container else {
+        let Some(container) = record.container.as_mut().filter(|one| lacks(one)) else {
             return false;
         };
-        let Some(docker) = self.docker.as_ref().filter(|_| asks_docker(container)) else {
-            return false;
+        let told = match container.runtime.as_str() {
+            "docker" => self.of_docker(&container.id),
+            "containerd" | "cri-o" => self.of_cri(&container.id),
+            _ => return false,
         };
-        let detail = docker.socket().display().to_string();
-        if let Some(facts) = docker.cached(&container.id) {
-            return fill(container, facts, EvidenceKind::EventCache, detail);
-        }
-        match docker.ask(&container.id) {
-            Ok(Some(facts)) => fill(container, facts, EvidenceKind::RuntimeApi, detail),
+        match told {
+            Ok(Some((facts, from, socket))) => {
+                fill(container, facts, from, socket.display().to_string())
+            }
             Ok(None) => false,
             Err(error) => {
                 let problem = format!("the engine could not be asked about the container: {error}");
@@ -57,13 +63,69 @@ impl Engines {
             }
         }
     }
+
+    fn of_docker(&self, id: &str) -> Told<'_> {
+        let Some(docker) = &self.docker else {
+            return Ok(None);
+        };
+        if let Some(facts) = docker.cached(id) {
+            return Ok(Some((facts, EvidenceKind::EventCache, docker.socket())));
+        }
+        let asked = docker.ask(id)?;
+        Ok(asked.map(|facts| (facts, EvidenceKind::RuntimeApi, docker.socket())))
+    }
+
+    /// The first that knows it; where none does, why one could not say.
+    fn of_cri(&self, id: &str) -> Told<'_> {
+        let mut failed = None;
+        for cri in &self.cri {
+            match cri.ask(id) {
+                Ok(Some(facts)) => {
+                    return Ok(Some((facts, EvidenceKind::RuntimeApi, cri.socket())));
+                }
+                Ok(None) => {}
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
+        failed.map_or(Ok(None), Err)
+    }
 }
 
-/// Whether Docker could know more. Of a user's container it knows nothing: that is another engine's.
-fn asks_docker(container: &Container) -> bool {
+/// An engine that could not answer is left alone for a while: crashes wait to be taken in.
+#[derive(Debug, Default)]
+struct Silence(Mutex<Option<Instant>>);
+
+impl Silence {
+    /// How long it lasts.
+    const LENGTH: Duration = Duration::from_mins(1);
+
+    fn begin(&self) {
+        *self.until() = Instant::now().checked_add(Self::LENGTH);
+    }
+
+    /// An error while it lasts.
+    fn check(&self) -> Result<(), String> {
+        match *self.until() {
+            Some(until) if Instant::now() < until => {
+                Err("it did not answer a short while ago".to_owned())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn until(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What an engine said, how it is known, and at which socket.
+type Told<'a> = Result<Option<(Facts, EvidenceKind, &'a Path)>, String>;
+
+/// Whether an engine could know more. Of a user's container those of the host know nothing.
+fn lacks(container: &Container) -> bool {
     let full = container.id.len() == 64 && container.id.bytes().all(|b| b.is_ascii_hexdigit());
     let lacks = container.name.is_none() || container.image.is_none();
-    container.runtime == "docker" && container.user.is_none() && full && lacks
+    container.user.is_none() && full && lacks
 }
 
 /// Puts facts where there are none.
@@ -76,6 +138,18 @@ fn fill(container: &mut Container, facts: Facts, from: EvidenceKind, detail: Str
         ("hostname", &mut container.hostname, facts.hostname),
         ("started_at", &mut container.started_at, facts.started_at),
         ("log_driver", &mut container.log_driver, facts.log_driver),
+        ("pod_name", &mut container.pod_name, facts.pod_name),
+        (
+            "pod_namespace",
+            &mut container.pod_namespace,
+            facts.pod_namespace,
+        ),
+        ("pod_uid", &mut container.pod_uid, facts.pod_uid),
+        (
+            "pod_container",
+            &mut container.pod_container,
+            facts.pod_container,
+        ),
     ] {
         if field.is_none() && value.is_some() {
             *field = value;

@@ -80,7 +80,10 @@ fn ask(socket: &str, words: &[&str]) -> Outcome {
 #[test]
 fn a_pod_of_the_cri_plugin_is_known_whole() {
     require_engine();
-    let site = Site::started();
+    let mut site = Site::new();
+    let socket = site.path().join("c/c.sock");
+    // Only root may ask it.
+    site.start_as_root_with_config(&format!("[runtimes]\ncri = [\"{}\"]\n", text(&socket)));
     let tar = archive(&busybox_root(&site.path().join("root")));
     let (image, saved) = (unique_name("aground-it/cri"), site.path().join("image.tar"));
     let change = "CMD [\"/bin/sleep\", \"1000\"]";
@@ -141,6 +144,32 @@ fn a_pod_of_the_cri_plugin_is_known_whole() {
     assert!(log.contains("breadcrumb"), "{log}");
     let exec = site.wait_for(1, &["pod_container=sidecar"]).remove(0);
     assert_eq!(exec["record"]["container"]["id"], other.as_str());
+    // Of a crash whose container only the cgroup named, the runtime is asked.
+    let mut record = dump["record"].clone();
+    let copy = "1".repeat(32);
+    record["id"] = json!(copy);
+    record["modules"] = json!([]);
+    record["container"] = json!({"runtime": "containerd", "id": other, "source": "cgroup"});
+    let entry = site.path().join(&copy);
+    std::fs::create_dir(&entry).unwrap();
+    std::fs::write(entry.join("record.json"), record.to_string()).unwrap();
+    let ready = site.state().join("spool/ready").join(&copy);
+    finish(Command::new("mv").arg(&entry).arg(ready)).ok();
+    let dump = site.wait_for(1, &[&format!("id={copy}")]).remove(0);
+    let asked = &dump["record"]["container"];
+    let facts = [
+        "name",
+        "image",
+        "pod_name",
+        "pod_namespace",
+        "pod_uid",
+        "pod_container",
+    ];
+    let of_disk = &exec["record"]["container"];
+    for fact in facts {
+        assert_eq!(asked[fact], of_disk[fact], "{fact}: {asked:#}");
+    }
+    assert_eq!(asked["evidence"][0]["from"], "runtime-api");
     drop(kubelet);
     let _ = std::fs::remove_dir_all(logs);
 }

@@ -18,6 +18,10 @@ pub(crate) struct Facts {
     pub(crate) restart_count: Option<u64>,
     pub(crate) memory_limit: Option<u64>,
     pub(crate) log_driver: Option<String>,
+    pub(crate) pod_name: Option<String>,
+    pub(crate) pod_namespace: Option<String>,
+    pub(crate) pod_uid: Option<String>,
+    pub(crate) pod_container: Option<String>,
 }
 
 /// Containers by full id.

@@ -1,5 +1,6 @@
 //! The Docker engine, over its socket: followed by its events, asked where those were missed.
 
+use super::Silence;
 use super::cache::{Cache, Facts};
 use crate::status::EngineStatus;
 use aground_helper::text::escape_bytes;
@@ -11,28 +12,25 @@ use futures_util::StreamExt;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 /// How long an answer may take. Crashes wait to be taken in meanwhile.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// How long an engine that did not answer is not asked again.
-const PAUSE: Duration = Duration::from_mins(1);
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 /// How long to wait before following it again.
 const AGAIN: Duration = Duration::from_secs(10);
 /// Containers asked about when the engine is followed anew.
 const MOST: usize = 1024;
 /// Bytes kept of a text, and labels of a container.
 const MAX_TEXT: usize = 4096;
-const MAX_LABELS: usize = 1024;
+pub(super) const MAX_LABELS: usize = 1024;
 
 /// One engine.
 pub(crate) struct Docker {
     socket: PathBuf,
     cache: Mutex<Cache>,
-    /// Until when it is left alone.
-    silent_until: Mutex<Option<Instant>>,
+    silence: Silence,
     /// Why it is not followed.
     trouble: Mutex<Option<String>>,
 }
@@ -42,7 +40,7 @@ impl Docker {
         Self {
             socket,
             cache: Mutex::default(),
-            silent_until: Mutex::default(),
+            silence: Silence::default(),
             trouble: Mutex::new(Some("not yet".to_owned())),
         }
     }
@@ -70,9 +68,7 @@ impl Docker {
     /// Asks about a container, by its full id. `None` when it knows none, or there is no engine.
     /// Blocks, for [`PATIENCE`] at most.
     pub(crate) fn ask(&self, id: &str) -> Result<Option<Facts>, String> {
-        if lock(&self.silent_until).is_some_and(|until| Instant::now() < until) {
-            return Err("it did not answer a short while ago".to_owned());
-        }
+        self.silence.check()?;
         let Ok(client) = self.client() else {
             return Ok(None);
         };
@@ -90,7 +86,7 @@ impl Docker {
             Ok(Err(RequestTimeoutError)) | Err(_) => "it did not answer".to_owned(),
             Ok(Err(error)) => error.to_string(),
         };
-        *lock(&self.silent_until) = Instant::now().checked_add(PAUSE);
+        self.silence.begin();
         Err(failed)
     }
 
@@ -165,10 +161,7 @@ async fn inspect(client: &Client, id: &str) -> Result<Facts, bollard::errors::Er
 }
 
 fn facts(container: ContainerInspectResponse, digests: Vec<String>) -> Facts {
-    let text = |text: Option<String>| {
-        let text = text.filter(|text| !text.is_empty())?;
-        Some(escape_bytes(text.as_bytes(), MAX_TEXT))
-    };
+    let text = |text: Option<String>| bounded(&text?);
     let count = |number: Option<i64>| number.and_then(|number| u64::try_from(number).ok());
     let config = container.config.unwrap_or_default();
     let host = container.host_config.unwrap_or_default();
@@ -200,7 +193,13 @@ fn facts(container: ContainerInspectResponse, digests: Vec<String>) -> Facts {
         restart_count: count(container.restart_count),
         memory_limit: count(host.memory).filter(|limit| *limit > 0),
         log_driver: text(log),
+        ..Facts::default()
     }
+}
+
+/// A text of bounded length; `None` for an empty one.
+pub(super) fn bounded(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| escape_bytes(text.as_bytes(), MAX_TEXT))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
