@@ -201,7 +201,8 @@ fn thin(site: &Site, arguments: &[&str], core: &std::path::Path) -> (Option<i32>
 
 #[test]
 fn damaged_cores_are_made_lean_or_refused_in_one_line() {
-    const LIMITS: [&str; 3] = ["1000000", "536870912", "10"];
+    let parent = std::process::id().to_string();
+    let limits = ["1000000", "536870912", "10", parent.as_str()];
     let site = Site::new();
     let whole = Core::default().bytes();
     record(&site, &vanished_pid(), &whole);
@@ -228,7 +229,7 @@ fn damaged_cores_are_made_lean_or_refused_in_one_line() {
         if !core.exists() {
             continue;
         }
-        let (code, stderr, lean) = thin(&site, &LIMITS, &core);
+        let (code, stderr, lean) = thin(&site, &limits, &core);
         assert!(
             !stderr.contains("panicked") && stderr.lines().count() == 1,
             "{stderr}"
@@ -250,14 +251,19 @@ fn damaged_cores_are_made_lean_or_refused_in_one_line() {
     let garbage = site.path().join("garbage");
     for bytes in [&b""[..], b"not zstd", &[0xff; 5000]] {
         std::fs::write(&garbage, bytes).unwrap();
-        let (code, stderr, lean) = thin(&site, &LIMITS, &garbage);
+        let (code, stderr, lean) = thin(&site, &limits, &garbage);
         assert_eq!(
             (code, stderr.lines().count(), lean.len()),
             (Some(1), 1, 0),
             "{stderr}"
         );
     }
-    for arguments in [&[][..], &["1"], &["1", "2", "x"], &["1", "2", "3", "4"]] {
+    for arguments in [
+        &[][..],
+        &["1"],
+        &["1", "2", "3", "x"],
+        &["1", "2", "3", "4", "5"],
+    ] {
         let (code, stderr, _) = thin(&site, arguments, &garbage);
         assert!(code == Some(1) && stderr.starts_with("usage: "), "{stderr}");
     }

@@ -16,6 +16,7 @@ use aground_helper::id::DumpId;
 use aground_helper::layout;
 use aground_helper::text::escape_bytes;
 use aground_import::Imported;
+use aground_import::worker::NOT_STORED;
 use aground_store::StoreError;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
@@ -233,7 +234,8 @@ async fn converse<E: std::fmt::Display>(
         return serde_json::from_slice(&answer).map_err(|error| io::Error::from(error).into());
     }
     let answer = escape_bytes(answer.trim_ascii(), 500);
-    if answer.contains("space set aside") || answer.contains("No space left") {
+    if status.code() == Some(NOT_STORED.into()) {
+        tracing::warn!(why = answer, "a core could not be stored");
         return Err(ImportError::NoRoom(budget));
     }
     if status.code().is_none() {

@@ -19,6 +19,23 @@ const USAGE: &str = "usage: aground-import MEMORY_BYTES CPU_SECONDS FILE_BYTES P
 /// The longest core, bytes: what fits the table of frames.
 const LONGEST: u64 = 1 << 40;
 
+/// How the worker ends when the core is one, but could not be stored.
+pub const NOT_STORED: u8 = 3;
+
+/// Why there is no stored core.
+enum Failed {
+    /// It is none, or the worker could not begin.
+    Refused(String),
+    /// It did not fit the disk.
+    NotStored(String),
+}
+
+impl From<String> for Failed {
+    fn from(why: String) -> Self {
+        Self::Refused(why)
+    }
+}
+
 /// Runs the worker with the program's arguments.
 pub fn run(arguments: &[OsString]) -> ExitCode {
     let (line, code) = match work(arguments) {
@@ -26,19 +43,20 @@ pub fn run(arguments: &[OsString]) -> ExitCode {
             serde_json::to_string(&imported).unwrap_or_default(),
             ExitCode::SUCCESS,
         ),
-        Err(error) => (error, ExitCode::FAILURE),
+        Err(Failed::Refused(why)) => (why, ExitCode::FAILURE),
+        Err(Failed::NotStored(why)) => (why, ExitCode::from(NOT_STORED)),
     };
     // Nobody is left to tell if this fails.
     let _ = writeln!(io::stderr(), "{line}");
     code
 }
 
-fn work(arguments: &[OsString]) -> Result<Imported, String> {
+fn work(arguments: &[OsString]) -> Result<Imported, Failed> {
     let number = |index: usize| arguments.get(index)?.to_str()?.parse::<u64>().ok();
     let (Some(memory), Some(seconds), Some(budget), Some(parent), 4) =
         (number(0), number(1), number(2), number(3), arguments.len())
     else {
-        return Err(USAGE.to_owned());
+        return Err(Failed::Refused(USAGE.to_owned()));
     };
     let file = |stream: io::Result<_>| stream.map(File::from).map_err(|error| error.to_string());
     let input = file(io::stdin().as_fd().try_clone_to_owned())?;
@@ -70,7 +88,7 @@ fn limit(memory: u64, seconds: u64, file: u64) -> io::Result<()> {
 }
 
 /// Stores the core of `input` in the empty `output`, in at most `budget` bytes.
-fn import(input: impl Read + 'static, mut output: File, budget: u64) -> Result<Imported, String> {
+fn import(input: impl Read + 'static, mut output: File, budget: u64) -> Result<Imported, Failed> {
     let unpacked = unpack(input).map_err(|error| format!("it cannot be read: {error}"))?;
     let mut hashed = Hashed {
         stream: unpacked.take(LONGEST),
@@ -78,12 +96,12 @@ fn import(input: impl Read + 'static, mut output: File, budget: u64) -> Result<I
     };
     let head = read_core_head(&mut hashed);
     if let Some(problem) = &head.problem {
-        return Err(problem.clone());
+        return Err(Failed::Refused(problem.clone()));
     }
     let outcome = stream::store(&head, &mut hashed, &mut output, budget, stream::workers());
     if outcome.stored.raw < outcome.seen {
         let why = outcome.stopped.unwrap_or_default();
-        return Err(format!("it cannot be stored: {why}"));
+        return Err(Failed::NotStored(why));
     }
     let bytes = Bytes::of_file(&output).map_err(|error| error.to_string())?;
     let core = Core::open(CoreBytes::new(bytes)).map_err(|error| error.to_string())?;

@@ -19,6 +19,7 @@ const ALLOWED: &[i64] = &[
     libc::SYS_writev,
     libc::SYS_pread64,
     libc::SYS_pwrite64,
+    libc::SYS_pwritev2,
     libc::SYS_lseek,
     libc::SYS_fstat,
     libc::SYS_ftruncate,

@@ -11,14 +11,19 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-/// A core as the kernel writes it into a file.
+/// A core of 4 MiB as the kernel writes it into a file.
 fn core_file(site: &Site) -> PathBuf {
+    core_file_of(site, 4)
+}
+
+fn core_file_of(site: &Site, mebibytes: u32) -> PathBuf {
     let program = compiled(site);
     let claim = CorePattern::claim();
     claim.set(text(&site.path().join("core.%p")));
     let status = Command::new("sh")
-        .args(["-c", "ulimit -c unlimited; exec \"$0\" 1 4"])
+        .args(["-c", "ulimit -c unlimited; exec \"$0\" 1 \"$1\""])
         .arg(program)
+        .arg(mebibytes.to_string())
         .status();
     assert!(status.unwrap().success());
     drop(claim);
@@ -121,6 +126,27 @@ fn what_is_no_core_is_refused_in_a_line_and_what_was_cut_is_called_that() {
     assert_eq!(dump["record"]["capture"]["truncated"], true);
     let importing = fs::read_dir(site.state().join("importing")).unwrap();
     assert_eq!(importing.count(), 0);
+}
+
+#[test]
+fn a_large_core_is_taken_where_there_is_room_and_refused_where_there_is_none() {
+    let mut site = Site::new();
+    let disk = site.on_small_disk(160);
+    let limits = "max_bytes = \"100%\"\nmin_free = \"1MiB\"\nreserve = \"1MiB\"";
+    site.start_with_config(&format!("[retention]\n{limits}\n"));
+    // Half of it cannot be compressed.
+    let large = core_file_of(&site, 160);
+    let id = import(&site, &large);
+    site.wait_for(1, &["kept=full"]);
+    fs::remove_file(&large).unwrap();
+    let larger = core_file_of(&site, 320);
+    let error = site.aground(&["import", text(&larger)]).one_line_error();
+    assert!(error.contains("there is no room for it"), "{error}");
+    assert_eq!(site.ids(&[]), [id]);
+    let importing = fs::read_dir(site.state().join("importing")).unwrap();
+    assert_eq!(importing.count(), 0);
+    site.stop();
+    drop(disk);
 }
 
 #[test]
