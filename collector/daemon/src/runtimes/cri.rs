@@ -4,7 +4,7 @@
 
 use super::Silence;
 use super::cache::Facts;
-use super::docker::{MAX_LABELS, PATIENCE, bounded};
+use super::docker::{MAX_LABELS, PATIENCE, bounded, may_use};
 use hyper_util::rt::TokioIo;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -79,10 +79,10 @@ impl Cri {
         &self.socket
     }
 
-    /// Asks about a container, by its full id. `None` when it knows none, or nobody is there.
+    /// Asks about a container, by its full id. `None` when it knows none, or may not be asked.
     /// Blocks, for [`PATIENCE`] at most.
     pub(crate) fn ask(&self, id: &str) -> Result<Option<Facts>, String> {
-        if !self.socket.exists() {
+        if !may_use(&self.socket) {
             return Ok(None);
         }
         self.silence.check()?;

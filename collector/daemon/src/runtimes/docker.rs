@@ -69,7 +69,7 @@ impl Docker {
     /// Blocks, for [`PATIENCE`] at most.
     pub(crate) fn ask(&self, id: &str) -> Result<Option<Facts>, String> {
         self.silence.check()?;
-        let Ok(client) = self.client() else {
+        let Some(client) = self.client().ok().filter(|_| may_use(&self.socket)) else {
             return Ok(None);
         };
         let asked = async {
@@ -93,9 +93,13 @@ impl Docker {
     /// Follows its events for ever.
     pub(crate) async fn follow(&self) {
         loop {
-            let trouble = match self.follow_once().await {
-                Err(error) => error.to_string(),
-                Ok(()) => "it ended the connection".to_owned(),
+            let trouble = if may_use(&self.socket) {
+                match self.follow_once().await {
+                    Err(error) => error.to_string(),
+                    Ok(()) => "it ended the connection".to_owned(),
+                }
+            } else {
+                "there is no socket that the service may use; its files count".to_owned()
             };
             tracing::debug!(trouble, socket = %self.socket.display(), "the Docker engine is not followed");
             *lock(&self.trouble) = Some(trouble);
@@ -135,6 +139,11 @@ impl Docker {
         let path = self.socket.to_string_lossy();
         Client::connect_with_unix(&path, PATIENCE.as_secs(), API_DEFAULT_VERSION)
     }
+}
+
+/// Whether the socket is there and this user may talk to it. Most may not: it is as good as root.
+pub(super) fn may_use(socket: &Path) -> bool {
+    rustix::fs::access(socket, rustix::fs::Access::WRITE_OK).is_ok()
 }
 
 /// Engines refuse a version newer than theirs.
