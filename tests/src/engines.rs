@@ -111,10 +111,12 @@ impl Containerd {
 
 impl Drop for Containerd {
     fn drop(&mut self) {
-        let containers = self.ctr(&["containers", "ls", "-q"]).stdout;
-        for name in containers.lines() {
-            self.ctr(&["tasks", "rm", "--force", name]);
-            self.ctr(&["containers", "rm", name]);
+        for namespace in ["--namespace=default", "--namespace=k8s.io"] {
+            let containers = self.ctr(&[namespace, "containers", "ls", "-q"]).stdout;
+            for name in containers.lines() {
+                self.ctr(&[namespace, "tasks", "rm", "--force", name]);
+                self.ctr(&[namespace, "containers", "rm", name]);
+            }
         }
         // By its id, which is still ours.
         let _ = self.daemon.kill();
