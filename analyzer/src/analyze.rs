@@ -7,8 +7,8 @@ use crate::group::{self, SignFacts};
 use crate::manifest::Manifest;
 use crate::modules::{self, Found, ModuleSource};
 use crate::report::{
-    Address, Cause, CoreFacts, Frame, Module, ProcessFacts, REPORT_SCHEMA, Report, Signature,
-    Thread,
+    Address, Cause, CoreFacts, Frame, Module, Partial, ProcessFacts, REPORT_SCHEMA, Report,
+    Signature, Thread,
 };
 use crate::scene::Scene;
 use crate::signals;
@@ -16,7 +16,7 @@ use crate::space::Space;
 use crate::symbols::locate::DebugFiles;
 use crate::symbols::{Symbols, locate};
 use crate::threads;
-use crate::unwind::Unwinder;
+use crate::unwind::{Stack, Unwinder};
 use crate::witness::Witness;
 use std::collections::BTreeMap;
 
@@ -41,12 +41,31 @@ impl From<&Manifest> for Facts {
     }
 }
 
+/// What a first draft lacks.
+const UNNAMED: &str = "the names of functions, source lines, and causes that only names tell";
+/// What a draft lacks when the crashed thread is done.
+const OTHERS_UNNAMED: &str = "the names of functions in the threads that did not crash";
+
+/// Takes reports of an analysis that is still under way.
+pub type Drafts<'d> = &'d mut dyn FnMut(&Report);
+
 /// Analyses a core. Whatever is damaged or missing is said in the report; an error means that
 /// the bytes are no core at all. Without a core the report holds what the facts say.
 pub fn analyze(
     core: Option<CoreBytes>,
     source: &mut dyn ModuleSource,
     facts: &Facts,
+) -> Result<Report, NotACore> {
+    analyze_in_stages(core, source, facts, None)
+}
+
+/// As [`analyze`], and before each part that may take long hands over a report of what is known
+/// so far, for whoever may have to stop it: stacks first, then the crashed thread's names.
+pub fn analyze_in_stages(
+    core: Option<CoreBytes>,
+    source: &mut dyn ModuleSource,
+    facts: &Facts,
+    mut drafts: Option<Drafts<'_>>,
 ) -> Result<Report, NotACore> {
     let Some(bytes) = core else {
         return Ok(without_memory(facts));
@@ -55,34 +74,89 @@ pub fn analyze(
     let found = modules::discover(&core, source);
     let space = Space::new(&core, &found);
     let stacks = threads::walk(&space, &mut Unwinder::new(&space));
+    let case = Case {
+        process: process_facts(&core, &found, facts),
+        found: &found,
+        space: &space,
+        stacks: &stacks,
+        truncated: core.truncated || facts.truncated,
+    };
+    let names = &facts.thread_names;
+    if let Some(draft) = &mut drafts {
+        let threads = threads::unnamed(&space, &stacks, names);
+        draft(&case.draft(&Symbols::new(&space, &[]), &[], threads, UNNAMED));
+    }
     let used = threads::modules_used(&space, &stacks);
     let files = locate::locate(&space, &used, source);
     let mut symbols = Symbols::new(&space, &files);
-    let mut threads = threads::name(&space, &mut symbols, &stacks, &facts.thread_names);
+    let crashed = stacks.get(..1).filter(|_| stacks.len() > 1);
+    if let Some((draft, crashed)) = drafts.as_mut().zip(crashed) {
+        let mut threads = threads::name(&space, &mut symbols, crashed, names);
+        let others = threads::unnamed(&space, &stacks, names);
+        threads.extend(others.into_iter().skip(1));
+        draft(&case.draft(&symbols, &files, threads, OTHERS_UNNAMED));
+    }
+    let mut threads = threads::name(&space, &mut symbols, &stacks, names);
     threads::add_source(&mut threads, source);
-    let process = process_facts(&core, &found, facts);
-    let witness = Witness::new(&space, &symbols, &process, threads.first(), &stacks);
-    let cause = cause::explain(&witness);
-    let handled = cause::handler_frames(&witness);
-    let signature = sign(witness.frames(), &cause, &process, handled);
-    let truncated = core.truncated || facts.truncated;
-    Ok(Report {
-        schema: REPORT_SCHEMA,
-        core: CoreFacts {
-            arch: core.arch.name.to_owned(),
-            size: core.size(),
-            kept: if truncated { "partial" } else { "full" }.to_owned(),
-            truncated,
-        },
-        modules: report_modules(&found, &symbols, &files),
-        warnings: warnings(&core, &found, &threads),
-        process,
-        cause,
-        threads,
-        runtimes: Vec::new(),
-        revision: 0,
-        signature,
-    })
+    Ok(case.report(&symbols, &files, threads))
+}
+
+/// What is known before anything is named.
+struct Case<'c, 'a> {
+    process: ProcessFacts,
+    found: &'a [Found],
+    space: &'c Space<'a>,
+    stacks: &'c [Stack],
+    truncated: bool,
+}
+
+impl<'a> Case<'_, 'a> {
+    fn report(
+        &self,
+        symbols: &Symbols<'_, 'a>,
+        files: &[DebugFiles],
+        threads: Vec<Thread>,
+    ) -> Report {
+        let (core, process) = (self.space.core, self.process.clone());
+        let witness = Witness::new(self.space, symbols, &process, threads.first(), self.stacks);
+        let cause = cause::explain(&witness);
+        let handled = cause::handler_frames(&witness);
+        let signature = sign(witness.frames(), &cause, &process, handled);
+        Report {
+            schema: REPORT_SCHEMA,
+            core: CoreFacts {
+                arch: core.arch.name.to_owned(),
+                size: core.size(),
+                kept: if self.truncated { "partial" } else { "full" }.to_owned(),
+                truncated: self.truncated,
+            },
+            modules: report_modules(self.found, symbols, files),
+            warnings: warnings(core, self.found, &threads),
+            process,
+            cause,
+            threads,
+            runtimes: Vec::new(),
+            revision: 0,
+            partial: None,
+            signature,
+        }
+    }
+
+    fn draft(
+        &self,
+        symbols: &Symbols<'_, 'a>,
+        files: &[DebugFiles],
+        threads: Vec<Thread>,
+        missing: &str,
+    ) -> Report {
+        Report {
+            partial: Some(Partial {
+                missing: missing.to_owned(),
+                reason: String::new(),
+            }),
+            ..self.report(symbols, files, threads)
+        }
+    }
 }
 
 /// The report of a crash whose memory was not kept, or is not readable.
@@ -106,6 +180,7 @@ pub fn without_memory(facts: &Facts) -> Report {
         modules: Vec::new(),
         runtimes: Vec::new(),
         revision: 0,
+        partial: None,
         warnings: vec!["No memory was kept of this crash: there are no stacks.".to_owned()],
     }
 }

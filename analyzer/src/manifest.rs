@@ -1,12 +1,16 @@
 //! What the daemon hands a worker: facts of the record and numbers of open files.
 //!
 //! The worker (`aground-analyzer worker`) reads one [`Manifest`] as JSON from standard input and
-//! writes one [`crate::report::Report`] as JSON to standard output. Files come as open,
-//! read-only file descriptors; the worker opens nothing itself.
+//! writes one [`crate::report::Report`] as JSON to standard output. Before it, drafts of that
+//! report, each ended by [`DRAFT_END`]: whoever has to stop a worker has the latest of them. Files
+//! come as open, read-only file descriptors; the worker opens nothing itself.
 
 use crate::report::ProcessFacts;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+
+/// The byte after each draft: the record separator, which JSON cannot contain.
+pub const DRAFT_END: u8 = 0x1e;
 
 /// The worker's task.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -61,9 +61,22 @@ pub struct Report {
     /// whoever keeps the report; 0 where nobody does.
     #[serde(default)]
     pub revision: u32,
+    /// What a stopped analysis left out; `None` for one that came to its end.
+    #[serde(default)]
+    pub partial: Option<Partial>,
     /// What the reader must know before trusting this, a plain sentence each.
     #[serde(default)]
     pub warnings: Vec<String>,
+}
+
+/// What an analysis had not done when it was stopped.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Partial {
+    /// What is missing, the end of a sentence: `the names of functions and source lines`.
+    pub missing: String,
+    /// Why it was stopped, a sentence's end; empty in a draft, which nobody has stopped yet.
+    #[serde(default)]
+    pub reason: String,
 }
 
 /// Facts about the core file.

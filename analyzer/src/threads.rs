@@ -64,6 +64,31 @@ pub fn name(
     stacks: &[Stack],
     names: &BTreeMap<i32, String>,
 ) -> Vec<Thread> {
+    let named = |stack: &Stack| frames(space, symbols, stack);
+    threads_with(space, stacks, names, named)
+}
+
+/// The report's threads without names of functions: where each frame lies, nothing more.
+pub fn unnamed(space: &Space<'_>, stacks: &[Stack], names: &BTreeMap<i32, String>) -> Vec<Thread> {
+    let numbered = |(index, physical): (usize, &StackFrame)| {
+        let frame = placed(space, physical);
+        Frame {
+            index,
+            in_app: group::in_app(frame.module.as_deref(), None),
+            ..frame
+        }
+    };
+    threads_with(space, stacks, names, |stack| {
+        stack.frames.iter().enumerate().map(numbered).collect()
+    })
+}
+
+fn threads_with(
+    space: &Space<'_>,
+    stacks: &[Stack],
+    names: &BTreeMap<i32, String>,
+    mut frames: impl FnMut(&Stack) -> Vec<Frame>,
+) -> Vec<Thread> {
     let mut thread = |(index, stack): (usize, &Stack)| {
         let note = space.core.notes.threads.get(index)?;
         Some(Thread {
@@ -71,7 +96,7 @@ pub fn name(
             name: names.get(&note.tid).cloned().or_else(|| only_name(space)),
             crashed: index == 0,
             registers: note.registers.named(space.core.arch),
-            frames: frames(space, symbols, stack),
+            frames: frames(stack),
             incomplete: stack.incomplete.clone(),
         })
     };

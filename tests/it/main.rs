@@ -37,6 +37,7 @@ mod kernel {
     mod recursion;
     mod runtimes;
     mod socket;
+    mod stopped;
     mod storm;
     mod symbols;
     mod thin;

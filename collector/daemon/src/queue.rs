@@ -2,9 +2,10 @@
 
 use crate::daemon::{Event, Inner, blocking, chain};
 use crate::label;
-use crate::worker::{self, WorkerError};
-use aground_analyzer::report::Report;
+use crate::worker::{self, Failed, WorkerError};
+use aground_analyzer::report::{Partial, Report};
 use aground_helper::id::DumpId;
+use aground_helper::text::escape_bytes;
 use aground_store::{Assignment, Job, StoreError};
 use std::sync::Arc;
 use std::time::Duration;
@@ -64,7 +65,7 @@ pub(crate) async fn run(daemon: Arc<Inner>) {
 async fn analyze(daemon: &Arc<Inner>, job: &Job) -> Option<Duration> {
     daemon.live().analyzing.insert(job.id.to_string());
     let result = tokio::select! {
-        () = daemon.stopped() => Err(WorkerError::Stopped),
+        () = daemon.stopped() => Err(WorkerError::Stopped.into()),
         result = attempt(daemon, job) => result,
     };
     daemon.live().analyzing.remove(job.id.as_str());
@@ -101,9 +102,9 @@ async fn give_back(daemon: &Arc<Inner>, id: &DumpId, error: &StoreError) -> Opti
     }
 }
 
-async fn attempt(daemon: &Arc<Inner>, job: &Job) -> Result<Report, WorkerError> {
+async fn attempt(daemon: &Arc<Inner>, job: &Job) -> Result<Report, Failed> {
     if job.attempts > DAEMON_DEATHS {
-        return Err(WorkerError::DaemonDied(DAEMON_DEATHS));
+        return Err(WorkerError::DaemonDied(DAEMON_DEATHS).into());
     }
     worker::analyze(daemon, &job.id).await
 }
@@ -111,16 +112,16 @@ async fn attempt(daemon: &Arc<Inner>, job: &Job) -> Result<Report, WorkerError> 
 async fn conclude(
     daemon: &Arc<Inner>,
     job: &Job,
-    result: Result<Report, WorkerError>,
+    result: Result<Report, Failed>,
 ) -> Result<Option<Duration>, StoreError> {
     let id = &job.id;
-    let error = match result {
+    let Failed { error, draft } = match result {
         Ok(report) => {
             daemon.live().analyses += 1;
             keep(daemon, id, report, None).await?;
             return Ok(None);
         }
-        Err(error) => error,
+        Err(failed) => failed,
     };
     let reason = chain(&error);
     match error {
@@ -138,9 +139,31 @@ async fn conclude(
                 return release(daemon, id, true).await.map(|()| None);
             }
             daemon.live().analyses += 1;
-            give_up(daemon, id, &reason).await.map(|()| None)
+            match draft {
+                Some(draft) => keep_draft(daemon, id, *draft, &reason).await,
+                None => give_up(daemon, id, &reason).await,
+            }
+            .map(|()| None)
         }
     }
+}
+
+/// Marks the dump as failed, with what the analysis had found by then.
+async fn keep_draft(
+    daemon: &Arc<Inner>,
+    id: &DumpId,
+    mut draft: Report,
+    reason: &str,
+) -> Result<(), StoreError> {
+    let missing = draft.partial.take().unwrap_or_default().missing;
+    let missing = escape_bytes(missing.as_bytes(), 200);
+    let warning = format!("The analysis was stopped, so this lacks {missing}: {reason}.");
+    draft.warnings.insert(0, warning);
+    draft.partial = Some(Partial {
+        missing,
+        reason: reason.to_owned(),
+    });
+    keep(daemon, id, draft, Some(reason.to_owned())).await
 }
 
 /// Marks the dump as failed, with a report of what the record knew, so that it is grouped.

@@ -1,9 +1,14 @@
 //! Runs one analysis in a process of its own: open files in, report out, bounded in time,
 //! memory and output.
 //!
+//! Before it does what may take long, the worker hands over drafts of its report: of one that is
+//! stopped the latest is what is left.
+//!
 //! The worker cannot be trusted after it has read a core: its output is bounded and parsed like
 //! any other hostile input. It has no environment, no path to open, and its own limits besides
 //! ours, so that it also ends when the daemon was killed and nobody waits for it.
+
+mod conversation;
 
 use crate::daemon::{Inner, blocking};
 use aground_analyzer::analyze::{self, Facts};
@@ -13,6 +18,7 @@ use aground_helper::id::DumpId;
 use aground_helper::record::{Access, Kept, Module, Record};
 use aground_store::{Store, StoreError};
 use command_fds::{CommandFdExt, FdMapping};
+use conversation::Limits;
 use std::collections::hash_map::{Entry, HashMap};
 use std::collections::{HashSet, VecDeque};
 use std::io;
@@ -21,8 +27,6 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 
 /// The first descriptor after the standard ones.
@@ -30,9 +34,7 @@ const FIRST_FD: i32 = 3;
 /// More modules than any real program maps, fewer than the usual limit of open files.
 const MOST_FILES: usize = 900;
 /// The largest report that is read, bytes.
-const REPORT_LIMIT: u64 = 64 << 20;
-/// The most of the worker's standard error that is kept, bytes.
-const STDERR_LIMIT: u64 = 16 << 10;
+pub(crate) const REPORT_LIMIT: usize = 64 << 20;
 
 /// Why there is no report.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +53,8 @@ pub(crate) enum WorkerError {
     Pipe(#[source] io::Error),
     #[error("the analyzer was killed: it took longer than {0} seconds")]
     TimedOut(u64),
+    #[error("the analyzer was ended: it needed more than {0} bytes of memory")]
+    NoMemory(u64),
     #[error("the analyzer failed ({status})")]
     Exit { status: ExitStatus, stderr: String },
     /// What it does to this core it may have done to itself: analysing could go on for ever.
@@ -81,6 +85,23 @@ impl WorkerError {
     }
 }
 
+/// An analysis that did not come to its end.
+#[derive(Debug)]
+pub(crate) struct Failed {
+    pub(crate) error: WorkerError,
+    /// The latest draft of its report.
+    pub(crate) draft: Option<Box<Report>>,
+}
+
+impl<E: Into<WorkerError>> From<E> for Failed {
+    fn from(error: E) -> Self {
+        Self {
+            error: error.into(),
+            draft: None,
+        }
+    }
+}
+
 /// A worker's task: the manifest and the files it speaks of, in the order of their numbers.
 struct Task {
     manifest: Vec<u8>,
@@ -88,7 +109,7 @@ struct Task {
 }
 
 /// Analyses a dump.
-pub(crate) async fn analyze(daemon: &Arc<Inner>, id: &DumpId) -> Result<Report, WorkerError> {
+pub(crate) async fn analyze(daemon: &Arc<Inner>, id: &DumpId) -> Result<Report, Failed> {
     let (store, dump) = (daemon.store.clone(), id.clone());
     let program = program(daemon).map_err(WorkerError::Start)?;
     let analyzer = program.clone();
@@ -96,14 +117,12 @@ pub(crate) async fn analyze(daemon: &Arc<Inner>, id: &DumpId) -> Result<Report, 
         prepare(&store, &dump, &analyzer)
     });
     let task = task.await.unwrap_or(Err(WorkerError::Stopped))?;
-    let seconds = daemon.config.analysis_seconds;
     let child = start(daemon, &program, task.files).map_err(WorkerError::Start)?;
-    tokio::time::timeout(
-        Duration::from_secs(seconds),
-        converse(child, &task.manifest),
-    )
-    .await
-    .unwrap_or(Err(WorkerError::TimedOut(seconds)))
+    let limits = Limits {
+        seconds: daemon.config.analysis_seconds,
+        memory: daemon.config.analysis_memory,
+    };
+    conversation::hold(child, &task.manifest, limits).await
 }
 
 /// What the record alone says of a crash, without an analyzer.
@@ -293,54 +312,4 @@ pub(crate) fn program(daemon: &Inner) -> io::Result<PathBuf> {
         Some(program) => Ok(program.clone()),
         None => Ok(std::env::current_exe()?.with_file_name("aground-analyzer")),
     }
-}
-
-/// Hands the manifest over and waits for report and end. Dropped early, it kills the worker.
-async fn converse(mut child: Child, manifest: &[u8]) -> Result<Report, WorkerError> {
-    let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-    let tell = async {
-        if let Some(mut stdin) = stdin {
-            // A worker that ends without reading says why elsewhere.
-            let _ = stdin.write_all(manifest).await;
-        }
-    };
-    let ((), output, errors) = tokio::join!(
-        tell,
-        read_bounded(stdout, REPORT_LIMIT + 1),
-        read_beginning(stderr, STDERR_LIMIT)
-    );
-    let output = output.map_err(WorkerError::Pipe)?;
-    if u64::try_from(output.len()).is_ok_and(|length| length > REPORT_LIMIT) {
-        return Err(WorkerError::TooLarge);
-    }
-    let status = child.wait().await.map_err(WorkerError::Pipe)?;
-    let stderr = String::from_utf8_lossy(&errors.unwrap_or_default())
-        .trim()
-        .to_owned();
-    if !status.success() {
-        return Err(WorkerError::Exit { status, stderr });
-    }
-    let report = tokio::task::spawn_blocking(move || serde_json::from_slice(&output)).await;
-    report
-        .map_err(|_| WorkerError::Stopped)?
-        .map_err(|source| WorkerError::Garbage { source, stderr })
-}
-
-/// Reads up to a limit, then closes: a worker that goes on writing dies of it.
-async fn read_bounded(pipe: Option<impl AsyncRead + Unpin>, limit: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = vec![];
-    if let Some(pipe) = pipe {
-        pipe.take(limit).read_to_end(&mut bytes).await?;
-    }
-    Ok(bytes)
-}
-
-/// Reads everything and keeps the beginning.
-async fn read_beginning(pipe: Option<impl AsyncRead + Unpin>, limit: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = vec![];
-    if let Some(mut pipe) = pipe {
-        (&mut pipe).take(limit).read_to_end(&mut bytes).await?;
-        tokio::io::copy(&mut pipe, &mut tokio::io::sink()).await?;
-    }
-    Ok(bytes)
 }

@@ -54,7 +54,8 @@ impl Store {
     }
 
     /// Keeps a report and assigns the dump to its group. With a `failure` the report holds only
-    /// what the record knew; then an earlier, whole report is not given up for it.
+    /// what the record knew, or what was found until then; an earlier one that says more is not
+    /// given up for it.
     pub fn assign(
         &self,
         id: &DumpId,
@@ -86,6 +87,12 @@ impl Store {
             return self.assign_row(id, &earlier, &outcome);
         }
         files::write_whole(&directory.join(FAILURE), error.as_bytes())?;
+        if report.threads.is_empty()
+            && let Some(earlier) =
+                any_report(&directory).filter(|earlier| earlier.partial.is_some())
+        {
+            return self.assign_row(id, &earlier, &Outcome::failed(error));
+        }
         write_report(&directory, report)?;
         self.assign_row(id, report, &Outcome::failed(error))
     }
@@ -149,6 +156,10 @@ pub(crate) fn whole_report(directory: &Path) -> Option<Report> {
     if directory.join(FAILURE).exists() {
         return None;
     }
+    any_report(directory)
+}
+
+fn any_report(directory: &Path) -> Option<Report> {
     files::read_json(&directory.join(layout::REPORT))
         .ok()
         .flatten()

@@ -23,7 +23,7 @@ impl Store {
             let now = now_ms();
             let leased: Option<(i64, u32)> = sql
                 .prepare_cached(
-                    "UPDATE jobs SET attempts = attempts + 1, locked_until_ms = ?2
+                    "UPDATE jobs SET attempts = attempts + 1, locked_until_ms = ?2, again = 0
                      WHERE dump = (SELECT dump FROM jobs WHERE locked_until_ms <= ?1 ORDER BY queued_at_ms, dump LIMIT 1)
                      RETURNING dump, attempts",
                 )?
@@ -67,7 +67,8 @@ impl Store {
         })
     }
 
-    /// Queues an analysis of the dump, again when it had one. Its report stays until the next.
+    /// Queues an analysis of the dump, again when it had one. Its report stays until the next. One
+    /// that is under way goes on, and is followed by another: it may have begun too early.
     pub fn queue_job(&self, id: &DumpId) -> Result<(), StoreError> {
         self.inner.database.write(|sql| {
             let final_report = "SELECT EXISTS (SELECT 1 FROM dumps WHERE id = ?1 AND dropped IS NOT NULL
@@ -81,7 +82,8 @@ impl Store {
             let queued = sql
                 .prepare_cached(
                     "INSERT INTO jobs (dump, queued_at_ms) SELECT key, ?2 FROM dumps WHERE id = ?1
-                     ON CONFLICT (dump) DO UPDATE SET attempts = 0",
+                     ON CONFLICT (dump) DO UPDATE SET again = locked_until_ms > 0,
+                         attempts = iif(locked_until_ms > 0, attempts, 0)",
                 )?
                 .execute(params![id.as_str(), now_ms()])?;
             if queued == 0 {
@@ -114,8 +116,17 @@ impl Store {
     }
 }
 
-/// Takes a dump's job out of the queue.
+/// Takes a dump's job out of the queue, or to its end when there was reason for another analysis.
 pub(crate) fn end(sql: &Transaction<'_>, id: &DumpId) -> Result<(), StoreError> {
+    let again = sql
+        .prepare_cached(
+            "UPDATE jobs SET locked_until_ms = 0, attempts = 0, again = 0, queued_at_ms = ?2
+             WHERE again AND dump = (SELECT key FROM dumps WHERE id = ?1)",
+        )?
+        .execute(params![id.as_str(), now_ms()])?;
+    if again > 0 {
+        return set_status(sql, id, DumpStatus::Pending);
+    }
     sql.prepare_cached("DELETE FROM jobs WHERE dump = (SELECT key FROM dumps WHERE id = ?1)")?
         .execute([id.as_str()])?;
     Ok(())

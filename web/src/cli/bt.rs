@@ -115,7 +115,9 @@ fn facts(dump: &Dump, now_ms: i64) -> Vec<(&'static str, String)> {
         facts.push(("report", revision));
     }
     if let Some(error) = &summary.analysis_error {
+        let partial = dump.report.as_ref().is_some_and(|it| it.partial.is_some());
         let what = match summary.status {
+            DumpStatus::Failed if partial => "stopped before its end",
             DumpStatus::Failed => "failed, so this is what the record says",
             _ => "failed again, so this is an earlier one",
         };

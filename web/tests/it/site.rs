@@ -317,6 +317,7 @@ fn report(record: &Record, title: &str) -> Report {
         modules: Vec::new(),
         runtimes: Vec::new(),
         revision: 0,
+        partial: None,
         signature: Signature {
             version: 1,
             kind: "symbolic".to_owned(),

@@ -1,8 +1,8 @@
 //! The worker: one core in a process of its own, with limits, reading only what it was handed.
 //!
 //! `aground-analyzer worker [--memory BYTES] [--seconds N] [--parent PID]` reads a [`Manifest`] as JSON from
-//! standard input and writes a report as JSON to standard output. Every crash gets a report:
-//! where the core is none, or none was kept, it holds what the record knew. Anything but exit
+//! standard input and writes a report as JSON to standard output, after drafts of it. Every crash
+//! gets a report: where the core is none, or none was kept, it holds what the record knew. Anything but exit
 //! status 0 means that the worker itself failed, or was stopped by its limits.
 //!
 //! `aground-analyzer describe` with the same options reads a file of symbols from standard input
@@ -14,10 +14,10 @@
 mod handed;
 mod limits;
 
-use aground_analyzer::analyze::{Facts, analyze, without_memory};
+use aground_analyzer::analyze::{Facts, analyze_in_stages, without_memory};
 use aground_analyzer::describe::describe;
 use aground_analyzer::dump::source::CoreBytes;
-use aground_analyzer::manifest::Manifest;
+use aground_analyzer::manifest::{DRAFT_END, Manifest};
 use aground_analyzer::mapped::Bytes;
 use aground_analyzer::report::Report;
 use aground_sandbox::escape::{Attempt, try_everything};
@@ -103,7 +103,9 @@ fn report(core: Option<Result<Bytes, String>>, handed: &mut Handed, facts: &Fact
     let result = match core {
         None => return without_memory(facts),
         Some(Ok(bytes)) => {
-            analyze(Some(CoreBytes::new(bytes)), handed, facts).map_err(|e| e.to_string())
+            let core = Some(CoreBytes::new(bytes));
+            analyze_in_stages(core, handed, facts, Some(&mut write_draft))
+                .map_err(|error| error.to_string())
         }
         Some(Err(reason)) => Err(format!("it could not be mapped: {reason}")),
     };
@@ -127,9 +129,17 @@ fn read_manifest() -> Result<Manifest, String> {
 }
 
 fn write_report(report: &Report) -> Result<(), String> {
-    let mut output = std::io::BufWriter::new(std::io::stdout().lock());
-    let written = serde_json::to_writer(&mut output, report).map_err(std::io::Error::from);
-    written
-        .and_then(|()| output.flush())
-        .map_err(|error| format!("cannot write the report: {error}"))
+    write(report, &[]).map_err(|error| format!("cannot write the report: {error}"))
+}
+
+/// A draft that cannot be written is one less; the report says what there is to say of that.
+fn write_draft(report: &Report) {
+    let _ = write(report, &[DRAFT_END]);
+}
+
+fn write(report: &Report, end: &[u8]) -> io::Result<()> {
+    let mut output = io::BufWriter::new(io::stdout().lock());
+    serde_json::to_writer(&mut output, report)?;
+    output.write_all(end)?;
+    output.flush()
 }

@@ -134,6 +134,69 @@ async fn failures_are_retried_once_then_shown_and_grouped() {
     }
 }
 
+/// Writes two drafts; the latter counts.
+const DRAFTS: &str = r#"draft() { say "$1" 5 | sed 's/"warnings"/"partial":{"missing":"names"},"warnings"/'; printf '\036'; }
+    draft early; draft "write in server+0x10";"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_stopped_worker_the_latest_draft_is_kept_and_says_so() {
+    let cases = [
+        ("exec sleep 1000", 1, "it took longer than 1 seconds"),
+        ("kill -XCPU $$", 20, "it took longer than 20 seconds"),
+        (
+            "kill -SYS $$",
+            20,
+            "the analyzer failed (signal: 31 (SIGSYS))",
+        ),
+        (
+            "echo memory allocation of 8 bytes failed >&2; kill -ABRT $$",
+            20,
+            "it needed more than 4294967296 bytes of memory",
+        ),
+        ("printf '{\"cut\":'", 20, "something that is no report"),
+        ("exec yes", 20, "wrote more than 67108864 bytes"),
+    ];
+    for (end, seconds, reason) in cases {
+        let (_given, daemon, dump) = failing(&format!("{DRAFTS} {end}"), seconds).await;
+        let error = dump.summary.analysis_error.unwrap();
+        assert!(error.contains(reason), "{end}: {error}");
+        assert_eq!(dump.summary.status, DumpStatus::Failed, "{end}");
+        assert_eq!(
+            dump.summary.title.as_deref(),
+            Some("write in server+0x10"),
+            "{end}"
+        );
+        assert!(dump.summary.group.unwrap().ends_with("00"), "{end}");
+        let report = dump.report.unwrap();
+        let partial = report.partial.unwrap();
+        assert_eq!(
+            (partial.missing.as_str(), &partial.reason),
+            ("names", &error)
+        );
+        let warning = &report.warnings[0];
+        assert!(
+            warning.starts_with("The analysis was stopped, so this lacks names: ")
+                && warning.contains(reason),
+            "{end}: {warning}"
+        );
+        daemon.shutdown().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_draft_that_is_none_or_a_whole_report_is_not_taken_for_one() {
+    for draft in ["say whole", "echo '{}'", "echo"] {
+        let (_given, daemon, dump) = failing(&format!("{draft}; printf '\\036'; exit 1"), 20).await;
+        assert_eq!(
+            dump.summary.title.as_deref(),
+            Some("SIGSEGV in an unknown program"),
+            "{draft}"
+        );
+        assert_eq!(dump.report.unwrap().partial, None, "{draft}");
+        daemon.shutdown().await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_whose_time_is_over_is_gone() {
     let (given, daemon, _) = failing(r#"echo $$ > "${0%/*}/pid"; exec sleep 1000"#, 1).await;
@@ -289,6 +352,29 @@ async fn a_dump_can_be_analysed_again() {
     });
     assert_eq!(daemon.status().store.dumps, 1);
     assert!(daemon.reanalyze(&crate::given::id(9)).is_err());
+    daemon.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_during_an_analysis_is_not_lost() {
+    let given = Given::analyzer(&PATIENT.replace(
+        "say boom",
+        r#"echo >> "${0%/*}/runs"; say "run $(wc -l < "${0%/*}/runs")""#,
+    ));
+    let id = given.crash(1);
+    let daemon = given.start().await;
+    analyzing(&daemon);
+    daemon.reanalyze(&id).unwrap();
+    daemon.reanalyze(&id).unwrap();
+    fs::write(given.directory.path().join("go"), b"").unwrap();
+    let ended = || {
+        let dump = daemon.store().dump(&id).ok()?;
+        (dump.report?.revision >= 2 && dump.summary.status == DumpStatus::Analyzed)
+            .then_some(dump.summary.title)
+    };
+    let title = eventually("the second analysis", ended);
+    assert_eq!(title.as_deref(), Some("run 2"), "and no third");
+    assert_eq!(daemon.status().store.pending, 0);
     daemon.shutdown().await;
 }
 

@@ -216,6 +216,7 @@ pub fn report(functions: &[&str]) -> Report {
         modules: vec![],
         runtimes: vec![],
         revision: 0,
+        partial: None,
         signature: Signature {
             version: 1,
             kind: "symbolic".into(),

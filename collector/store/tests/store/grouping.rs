@@ -1,7 +1,7 @@
 //! Reports, groups, and the queue between admission and report.
 
 use crate::given::*;
-use aground_analyzer::report::Report;
+use aground_analyzer::report::{Partial, Report, Thread};
 use aground_store::types::{Count, DumpStatus, PageRequest};
 use aground_store::{Query, StoreError};
 use std::fs;
@@ -335,6 +335,34 @@ fn a_failed_analysis_is_shown_and_grouped_but_never_replaces_a_whole_report() {
     given.store.fail_job(&bare, "no analyzer").unwrap();
     assert_eq!(given.summary(&bare).status, DumpStatus::Failed);
     assert_eq!(given.store.status().unwrap().pending, 0);
+}
+
+#[test]
+fn what_a_stopped_analysis_found_gives_way_to_what_says_more_only() {
+    let given = Given::new();
+    let id = given.admitted(&record(1));
+    let kept = |failure: Option<&str>, report: &Report| {
+        given.store.assign(&id, report, failure).unwrap();
+        let dump = given.store.dump(&id).unwrap();
+        (dump.summary.status, dump.report.unwrap().signature.title)
+    };
+    let bare = Report {
+        threads: vec![],
+        ..report(&["record"])
+    };
+    let partial = |function: &str| Report {
+        partial: Some(Partial::default()),
+        threads: vec![Thread::default()],
+        ..report(&[function])
+    };
+    let failed = |title: &str| (DumpStatus::Failed, title.to_owned());
+    assert_eq!(kept(Some("crashed"), &bare), failed("record"));
+    assert_eq!(kept(Some("late"), &partial("one")), failed("one"));
+    assert_eq!(kept(Some("late"), &partial("two")), failed("two"));
+    assert_eq!(kept(Some("crashed"), &bare), failed("two"));
+    let whole = (DumpStatus::Analyzed, "whole".to_owned());
+    assert_eq!(kept(None, &report(&["whole"])), whole);
+    assert_eq!(kept(Some("late"), &partial("three")), whole);
 }
 
 #[test]

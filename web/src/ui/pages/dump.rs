@@ -62,6 +62,8 @@ pub struct DumpPage {
     sender: Option<String>,
     waiting: bool,
     failed: bool,
+    /// Whether the report is what a stopped analysis had found.
+    partial: bool,
     failure: Option<Brief>,
     warnings: Vec<String>,
     crashed: Option<Stack>,
@@ -130,6 +132,7 @@ impl DumpPage {
             sender: signal.and_then(|signal| Some(signal.sender_pid?.to_string())),
             waiting,
             failed,
+            partial: report.is_some_and(|report| report.partial.is_some()),
             failure: failure.map(|failure| Brief::new(failure, 1000)),
             revision: report.and_then(revision),
             without_symbols: report.map(without_symbols).unwrap_or_default(),
