@@ -13,7 +13,7 @@ use std::collections::HashMap;
 
 pub(crate) const AT_PHDR: u64 = 3;
 const AT_PAGESZ: u64 = 6;
-const AT_ENTRY: u64 = 9;
+pub(crate) const AT_ENTRY: u64 = 9;
 const AT_SYSINFO_EHDR: u64 = 33;
 /// The kernel maps two pages; what claims to be larger than this is not a vDSO.
 const VDSO_MAX: u64 = 1 << 20;

@@ -217,6 +217,8 @@ pub enum Trust {
     Context,
     /// By call frame information.
     Cfi,
+    /// By following the function's own instructions to its return.
+    Code,
     /// By the frame pointer chain.
     FramePointer,
     /// Found on the stack by its looks: a guess.
@@ -230,6 +232,7 @@ impl Trust {
         match self {
             Trust::Context => "context",
             Trust::Cfi => "cfi",
+            Trust::Code => "code",
             Trust::FramePointer => "frame-pointer",
             Trust::Scan => "scan",
         }

@@ -1,6 +1,6 @@
 //! aarch64: AAPCS64, `struct user_pt_regs` and `struct sigcontext` of Linux.
 
-use super::{Arch, PROCESSOR_STATE, SignalContext};
+use super::{Arch, PROCESSOR_STATE, Trampoline};
 
 const PC: u16 = 32;
 
@@ -54,13 +54,13 @@ pub(super) static AARCH64: Arch = Arch {
     prstatus_registers: 112,
     // mov x8, #139; svc #0: the vDSO's __kernel_rt_sigreturn. Its call frame information
     // restores only x29 and x30, so the registers are read from the signal frame, as gdb does.
-    trampolines: &[&[0x68, 0x11, 0x80, 0xd2, 0x01, 0, 0, 0xd4]],
     // struct rt_sigframe: siginfo (128), ucontext (flags, link, stack 40, mask 128, aligned to
-    // 16), fault_address, then x0..x30 sp pc pstate.
-    signal_context: Some(SignalContext {
-        offset: 128 + 176 + 8,
-        registers: X0_TO_PSTATE,
-    }),
+    // 16), fault_address.
+    trampolines: &[Trampoline {
+        code: &[0x68, 0x11, 0x80, 0xd2, 0x01, 0, 0, 0xd4],
+        registers: 128 + 176 + 8,
+    }],
+    signal_context: X0_TO_PSTATE,
     user_space_end: 1 << 52,
 };
 

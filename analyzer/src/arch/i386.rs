@@ -1,6 +1,6 @@
 //! i386: System V ABI and `struct user_regs_struct` of 32-bit x86 Linux.
 
-use super::{Arch, ORIGINAL_ACCUMULATOR};
+use super::{Arch, ORIGINAL_ACCUMULATOR, SKIPPED, Trampoline};
 
 pub(super) static I386: Arch = Arch {
     name: "i386",
@@ -52,8 +52,23 @@ pub(super) static I386: Arch = Arch {
     ],
     prstatus_pid: 24,
     prstatus_registers: 72,
-    // The trampolines are in the vDSO, whose call frame information is complete.
-    trampolines: &[],
-    signal_context: None,
+    trampolines: &[
+        // pop eax; mov eax, 119; int 0x80: sigreturn, with the signal's number on the stack.
+        Trampoline {
+            code: &[0x58, 0xb8, 0x77, 0, 0, 0, 0xcd, 0x80],
+            registers: 4,
+        },
+        // mov eax, 173; int 0x80: rt_sigreturn, behind number, two pointers, siginfo (128), and
+        // ucontext's flags, link and stack.
+        Trampoline {
+            code: &[0xb8, 0xad, 0, 0, 0, 0xcd, 0x80],
+            registers: 12 + 128 + 20,
+        },
+    ],
+    // gs fs es ds edi esi ebp esp ebx edx ecx eax trapno err eip cs eflags, in front of what the
+    // floating-point unit had
+    signal_context: &[
+        45, 44, 40, 43, 7, 6, 5, 4, 3, 2, 1, 0, SKIPPED, SKIPPED, 8, 41, 9,
+    ],
     user_space_end: 1 << 32,
 };

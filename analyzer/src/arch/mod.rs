@@ -14,6 +14,8 @@ pub use registers::Registers;
 /// Numbers above those of any DWARF table here, for registers that DWARF does not number.
 pub(crate) const ORIGINAL_ACCUMULATOR: u16 = 62;
 pub(crate) const PROCESSOR_STATE: u16 = 61;
+/// A word that holds no register of interest.
+pub(crate) const SKIPPED: u16 = u16::MAX;
 
 /// Everything the analysis must know about an architecture.
 #[derive(Debug)]
@@ -42,21 +44,21 @@ pub struct Arch {
     pub prstatus_pid: usize,
     /// Offset of `pr_reg` in `NT_PRSTATUS`.
     pub prstatus_registers: usize,
-    /// Code that returns from a signal handler. A handler returns to its first byte.
-    pub trampolines: &'static [&'static [u8]],
-    /// Where a trampoline's stack pointer finds the interrupted registers.
-    pub signal_context: Option<SignalContext>,
+    /// Ways to return from a signal handler.
+    pub trampolines: &'static [Trampoline],
+    /// DWARF numbers of the words of `struct sigcontext`, in order; [`SKIPPED`] for others.
+    pub signal_context: &'static [u16],
     /// Highest address a user process can have, plus one.
     pub user_space_end: u64,
 }
 
-/// Layout of the interrupted registers (`struct sigcontext`) on a signal handler's stack.
+/// Code that returns from a signal handler, and where it finds the interrupted registers.
 #[derive(Debug)]
-pub struct SignalContext {
-    /// Offset of the first register from the stack pointer in the trampoline.
-    pub offset: u64,
-    /// DWARF numbers, in order.
-    pub registers: &'static [u16],
+pub struct Trampoline {
+    /// The code; a handler returns to its first byte.
+    pub code: &'static [u8],
+    /// Offset of `struct sigcontext`'s registers from the stack pointer.
+    pub registers: u64,
 }
 
 impl Arch {

@@ -1,6 +1,6 @@
 //! `x86_64`: System V ABI, `struct user_regs_struct` and `struct sigcontext` of Linux.
 
-use super::{Arch, ORIGINAL_ACCUMULATOR, SignalContext};
+use super::{Arch, ORIGINAL_ACCUMULATOR, Trampoline};
 
 pub(super) static X86_64: Arch = Arch {
     name: "x86_64",
@@ -73,18 +73,21 @@ pub(super) static X86_64: Arch = Arch {
     ],
     prstatus_pid: 32,
     prstatus_registers: 112,
+    // After the handler's `ret`, rsp is at struct ucontext: flags, link, stack (40 bytes).
     trampolines: &[
         // mov rax, 15; syscall: glibc, musl (gdb amd64-linux-tdep.c) and Go's assembler.
-        &[0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05],
+        Trampoline {
+            code: &[0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05],
+            registers: 40,
+        },
         // mov eax, 15; syscall: what other assemblers make of the same.
-        &[0xb8, 0x0f, 0, 0, 0, 0x0f, 0x05],
+        Trampoline {
+            code: &[0xb8, 0x0f, 0, 0, 0, 0x0f, 0x05],
+            registers: 40,
+        },
     ],
-    // After the handler's `ret`, rsp is at struct ucontext: flags, link, stack (40 bytes), then
-    // r8..r15 rdi rsi rbp rbx rdx rax rcx rsp rip eflags.
-    signal_context: Some(SignalContext {
-        offset: 40,
-        registers: &[8, 9, 10, 11, 12, 13, 14, 15, 5, 4, 6, 3, 1, 0, 2, 7, 16, 49],
-    }),
+    // r8..r15 rdi rsi rbp rbx rdx rax rcx rsp rip eflags
+    signal_context: &[8, 9, 10, 11, 12, 13, 14, 15, 5, 4, 6, 3, 1, 0, 2, 7, 16, 49],
     user_space_end: 1 << 56,
 };
 

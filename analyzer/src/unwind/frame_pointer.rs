@@ -32,7 +32,7 @@ pub(super) fn caller_by_frame_pointer(space: &Space<'_>, frame: &StackFrame) -> 
         return Some(Step::Outermost);
     }
     let pc = super::without_authentication(space, pc);
-    if !space.follows_call(pc) {
+    if !super::is_return_address(space, pc) {
         return None;
     }
     let mut caller = caller(
@@ -72,7 +72,5 @@ fn within_prologue(space: &Space<'_>, frame: &StackFrame) -> Option<Step> {
     }
     let mut caller = at_entry(space, &entered)?;
     caller.trust = Trust::FramePointer;
-    space
-        .follows_call(caller.address.pc())
-        .then_some(Step::Caller(caller))
+    super::is_return_address(space, caller.address.pc()).then_some(Step::Caller(caller))
 }

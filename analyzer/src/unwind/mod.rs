@@ -7,19 +7,22 @@
 //!    the call left behind;
 //! 3. call frame information: `.eh_frame` by its header's table, `.eh_frame` searched,
 //!    `.debug_frame`;
-//! 4. the frame pointer;
-//! 5. the stack itself, searched for what looks like a return address: a guess.
+//! 4. the function's own instructions, followed to its return;
+//! 5. the frame pointer;
+//! 6. the stack itself, searched for what looks like a return address: a guess.
 //!
 //! The stack pointer may only grow from callee to caller, except out of a signal trampoline,
 //! whose handler may run on another stack. This and [`FRAMES_MAX`] end every walk.
 
 mod cfi;
+mod code;
 mod frame_pointer;
 mod scan;
 mod signal;
 
 use crate::address::CodeAddress;
 use crate::arch::Registers;
+use crate::modules::AT_ENTRY;
 use crate::report::Trust;
 use crate::space::Space;
 use crate::symbols::symtab;
@@ -30,6 +33,8 @@ use std::ops::Range;
 
 /// No stack is followed further than this.
 pub const FRAMES_MAX: usize = 4096;
+/// The part of a C library's `_start` that ends with its call, bytes.
+const ENTRY_SIZE: u64 = 32;
 /// Guesses in one stack after which the rest would be guesses about guesses.
 const SCANS_MAX: usize = 16;
 
@@ -71,6 +76,7 @@ pub struct Unwinder<'s, 'a> {
     space: &'s Space<'a>,
     tables: Vec<OnceCell<Option<Tables<'a>>>>,
     context: UnwindContext<usize>,
+    instructions_left: usize,
     /// Functions called as if by the instruction that faulted.
     feigned: Vec<Range<u64>>,
 }
@@ -83,6 +89,7 @@ impl<'s, 'a> Unwinder<'s, 'a> {
             space,
             tables,
             context: UnwindContext::new(),
+            instructions_left: code::INSTRUCTIONS_OF_PROCESS,
             feigned: feigned_calls(space),
         }
     }
@@ -138,9 +145,20 @@ impl<'s, 'a> Unwinder<'s, 'a> {
         if let Some(step) = self.caller_by_cfi(frame) {
             return step;
         }
-        frame_pointer::caller_by_frame_pointer(self.space, frame)
+        if self.is_entry(frame.address.pc()) {
+            return Step::Outermost;
+        }
+        code::caller_by_code(self.space, frame, &mut self.instructions_left)
+            .or_else(|| frame_pointer::caller_by_frame_pointer(self.space, frame))
             .or_else(|| scan::caller_by_scan(self.space, frame))
             .unwrap_or_else(|| self.lost(frame))
+    }
+
+    /// Whether an address lies in the few instructions where the program began, which C libraries
+    /// other than glibc do not describe.
+    fn is_entry(&self, pc: u64) -> bool {
+        let entry = self.space.core.notes.auxiliary(AT_ENTRY);
+        entry.is_some_and(|entry| (entry..=entry.saturating_add(ENTRY_SIZE)).contains(&pc))
     }
 
     /// The caller, with the knowledge of how it came to call.
@@ -188,7 +206,7 @@ impl<'s, 'a> Unwinder<'s, 'a> {
             return Step::Lost(format!("the return address {pc:#x} points to no code"));
         }
         at_entry(self.space, frame)
-            .filter(|caller| self.space.follows_call(caller.address.pc()))
+            .filter(|caller| is_return_address(self.space, caller.address.pc()))
             .map(Step::Caller)
             .or_else(|| scan::caller_by_scan(self.space, frame))
             .unwrap_or_else(|| Step::Lost(format!("{pc:#x} is no code, and no caller was found")))
@@ -205,6 +223,12 @@ fn at_entry(space: &Space<'_>, frame: &StackFrame) -> Option<StackFrame> {
     };
     let pc = without_authentication(space, pc);
     Some(caller(space, frame, pc, sp, Trust::Cfi))
+}
+
+/// Whether a stack may hold this as a return address: it follows a call, or a signal handler
+/// returns there.
+fn is_return_address(space: &Space<'_>, pc: u64) -> bool {
+    space.follows_call(pc) || signal::trampoline_at(space, pc).is_some()
 }
 
 /// A caller that shares the callee-saved registers.

@@ -1,6 +1,6 @@
 //! Searches the stack for what looks like a return address: the last resort, always a guess.
 
-use super::{Space, StackFrame, Step, caller, signal};
+use super::{Space, StackFrame, Step, caller};
 use crate::address::CodeAddress;
 use crate::report::Trust;
 
@@ -24,7 +24,7 @@ pub(super) fn caller_by_scan(space: &Space<'_>, frame: &StackFrame) -> Option<St
     for index in 0..words {
         let at = sp.checked_add(index * word)?;
         let pc = super::without_authentication(space, space.read_word(at)?);
-        if !space.follows_call(pc) && !signal::is_trampoline(space, pc) {
+        if !super::is_return_address(space, pc) {
             continue;
         }
         let above = at.checked_add(word)?;

@@ -6,18 +6,15 @@
 //! kernel pushed, which holds all of them.
 
 use super::{CodeAddress, Space, StackFrame, Step};
-use crate::arch::{Registers, SignalContext};
+use crate::arch::{Registers, Trampoline};
 use crate::report::Trust;
 
 /// The interrupted frame, when this frame is a trampoline by its code.
 pub(super) fn caller_by_signal_frame(space: &Space<'_>, frame: &StackFrame) -> Option<Step> {
     let arch = space.core.arch;
-    let layout = arch.signal_context.as_ref()?;
-    if !is_trampoline(space, frame.address.pc()) {
-        return None;
-    }
+    let trampoline = trampoline_at(space, frame.address.pc())?;
     let sp = frame.registers.get(arch.sp)?;
-    let registers = interrupted(space, layout, sp)?;
+    let registers = interrupted(space, sp.checked_add(trampoline.registers)?)?;
     let pc = registers.get(arch.pc)?;
     let address = CodeAddress::Interrupted(pc);
     Some(Step::Caller(StackFrame {
@@ -28,10 +25,12 @@ pub(super) fn caller_by_signal_frame(space: &Space<'_>, frame: &StackFrame) -> O
     }))
 }
 
-/// Whether the code at an address returns from a signal handler.
-pub(super) fn is_trampoline(space: &Space<'_>, pc: u64) -> bool {
+/// The code at an address, when it returns from a signal handler.
+pub(super) fn trampoline_at(space: &Space<'_>, pc: u64) -> Option<&'static Trampoline> {
     let arch = space.core.arch;
-    arch.trampolines.iter().any(|code| is_at(space, pc, code))
+    arch.trampolines
+        .iter()
+        .find(|trampoline| is_at(space, pc, trampoline.code))
 }
 
 fn is_at(space: &Space<'_>, pc: u64, code: &[u8]) -> bool {
@@ -42,13 +41,12 @@ fn is_at(space: &Space<'_>, pc: u64, code: &[u8]) -> bool {
     space.read(pc, bytes) && bytes == code
 }
 
-fn interrupted(space: &Space<'_>, layout: &SignalContext, sp: u64) -> Option<Registers> {
-    let word = space.core.arch.word as u64;
+fn interrupted(space: &Space<'_>, mut at: u64) -> Option<Registers> {
+    let arch = space.core.arch;
     let mut registers = Registers::default();
-    let mut at = sp.checked_add(layout.offset)?;
-    for &register in layout.registers {
+    for &register in arch.signal_context {
         registers.set(register, Some(space.read_word(at)?));
-        at = at.checked_add(word)?;
+        at = at.checked_add(arch.word as u64)?;
     }
     Some(registers)
 }
