@@ -31,6 +31,7 @@ pub mod scene;
 pub mod signals;
 pub mod space;
 pub mod symbols;
+pub mod system_calls;
 pub mod text;
 pub mod threads;
 pub mod unwind;

@@ -123,6 +123,9 @@ pub struct Signal {
     pub sender_pid: Option<i32>,
     /// Sender's user id.
     pub sender_uid: Option<u32>,
+    /// The system call that SIGSYS is about: its name, or `number N`.
+    #[serde(default)]
+    pub system_call: Option<String>,
 }
 
 /// Why the process died.

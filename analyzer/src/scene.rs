@@ -25,6 +25,8 @@ pub trait Scene {
     fn arch(&self) -> &str;
     /// The signal that killed the process.
     fn signal(&self) -> &Signal;
+    /// The process's number as the process saw it, when the core says it.
+    fn pid(&self) -> Option<i32>;
     /// Path of the executable.
     fn executable(&self) -> Option<&str>;
     /// A register of the crashed thread by its report name (`rip`, `rsp`, `rax`, `fs_base`, …).

@@ -3,6 +3,7 @@
 use crate::dump::Core;
 use crate::dump::notes::SigInfo;
 use crate::report::{Address, Signal};
+use crate::system_calls;
 
 const NAMES: [&str; 31] = [
     "SIGHUP",
@@ -160,13 +161,13 @@ fn of_siginfo(info: &SigInfo) -> Signal {
         ..Signal::default()
     };
     let sent = matches!(info.code, 0 | -1 | -6);
-    let has_address = matches!(
-        info.number,
-        SIGILL | SIGTRAP | SIGBUS | SIGFPE | SIGSEGV | SIGSYS
-    );
+    let has_address = matches!(info.number, SIGILL | SIGTRAP | SIGBUS | SIGFPE | SIGSEGV);
     if sent {
         signal.sender_pid = Some(info.pid);
         signal.sender_uid = Some(info.uid);
+    } else if info.number == SIGSYS && info.code > 0 {
+        signal.system_call = Some(system_calls::name(info.audit_arch, info.system_call));
+        signal.address = Some(Address(info.address));
     } else if has_address && info.code > 0 && info.code != SI_KERNEL {
         signal.address = Some(Address(info.address));
     }

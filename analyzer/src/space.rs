@@ -130,9 +130,12 @@ impl<'a> Space<'a> {
 
     /// Every mapped range, in order of address.
     pub fn mappings(&self) -> Vec<Mapping> {
+        // Data files are mapped too, which are no modules.
+        let files = &self.core.notes.files;
         let path = |address| {
-            self.range_at(address)
-                .map(|(mapping, _)| mapping.path.clone())
+            let after = files.partition_point(|mapping| mapping.start <= address);
+            let mapping = files.get(after.checked_sub(1)?)?;
+            (address < mapping.end).then(|| mapping.path.clone())
         };
         let of_segment = |segment: &crate::dump::Segment| Mapping {
             start: segment.start,

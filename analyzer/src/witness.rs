@@ -70,6 +70,11 @@ impl Scene for Witness<'_, '_, '_> {
         &self.process.signal
     }
 
+    fn pid(&self) -> Option<i32> {
+        let psinfo = self.space.core.notes.psinfo.as_ref()?;
+        Some(psinfo.pid).filter(|pid| *pid > 0)
+    }
+
     fn executable(&self) -> Option<&str> {
         self.process.executable.as_deref()
     }

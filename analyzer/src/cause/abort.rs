@@ -1,9 +1,9 @@
 //! Explains a process that ended itself: what it said before, in the order of who says it best.
 
 use super::instruction::Instruction;
-use super::{Confidence, SI_KERNEL, SI_TKILL, c_string, conclude, place, top};
+use super::{Confidence, SI_KERNEL, SI_TKILL, asserted, c_string, conclude, place, top};
 use crate::group;
-use crate::report::Cause;
+use crate::report::{Cause, Frame};
 use crate::runtime::{cpp, go, rust};
 use crate::scene::Scene;
 
@@ -18,6 +18,7 @@ pub(super) fn explain(scene: &dyn Scene, instruction: Option<&Instruction>) -> O
         .or_else(|| pure_virtual(scene))
         .or_else(|| uncaught(scene))
         .or_else(|| said_by_libc(scene))
+        .or_else(|| asserted::explain(scene))
         .unwrap_or_else(|| plain(scene));
     if as_init {
         return Some(cause.evidence(
@@ -44,6 +45,12 @@ fn is_abort_of_init(scene: &dyn Scene, instruction: Option<&Instruction>) -> boo
 fn is_own_abort(scene: &dyn Scene) -> bool {
     let signal = scene.signal();
     if signal.name != "SIGABRT" {
+        return false;
+    }
+    // Both numbers are those that the process itself saw.
+    if let Some((own, sender)) = scene.pid().zip(signal.sender_pid)
+        && own != sender
+    {
         return false;
     }
     let calls_abort = has(scene, |name| {
@@ -81,6 +88,17 @@ fn of_panic(
 fn go_panic(scene: &dyn Scene) -> Option<Cause> {
     let panic = go::panic(scene)?;
     let read = panic.read;
+    if panic.message.as_deref() == Some("fatal error: stack overflow") {
+        return Some(
+            conclude(
+                "stack-overflow",
+                format!("stack overflow in {}", place(scene)),
+                Confidence::Certain,
+            )
+            .evidence("Go's run time refused to grow the goroutine's stack any further.")
+            .message(panic.message),
+        );
+    }
     let cause = of_panic(scene, panic.message, None, Confidence::Certain);
     Some(match panic.type_name {
         Some(name) => cause.evidence(format!("The panic's value is of type {name}.")),
@@ -139,14 +157,21 @@ fn uncaught(scene: &dyn Scene) -> Option<Cause> {
             .evidence("std::terminate is on the stack; the exception could not be found."),
         );
     };
-    let what = thrown
-        .what
-        .as_ref()
-        .map(|what| format!(" \"{what}\""))
-        .unwrap_or_default();
+    let (said, message) = match (&thrown.what, &thrown.number) {
+        (Some(what), _) => (
+            format!(" \"{what}\""),
+            format!("{}: {what}", thrown.type_name),
+        ),
+        (None, Some(number)) => (
+            format!(" {number}"),
+            format!("{}: {number}", thrown.type_name),
+        ),
+        (None, None) => (String::new(), thrown.type_name.clone()),
+    };
     let thrown_here = has(scene, |name| {
         name.starts_with("__cxa_throw")
             || name.starts_with("__cxa_rethrow")
+            || name.starts_with("std::rethrow_exception")
             || name.starts_with("__cxa_call_terminate")
             || name.starts_with("_Unwind_")
     });
@@ -162,16 +187,14 @@ fn uncaught(scene: &dyn Scene) -> Option<Cause> {
     Some(
         conclude(
             "uncaught-exception",
-            format!("uncaught {}{what} in {place}", thrown.type_name),
+            format!("uncaught {}{said} in {place}", thrown.type_name),
             confidence,
         )
         .evidence(format!(
             "An exception object of type {} {evidence} at {:#x}.",
             thrown.type_name, thrown.object
         ))
-        .message(Some(thrown.what.map_or(thrown.type_name.clone(), |what| {
-            format!("{}: {what}", thrown.type_name)
-        }))),
+        .message(Some(message)),
     )
 }
 
@@ -180,6 +203,11 @@ fn said_by_libc(scene: &dyn Scene) -> Option<Cause> {
     let message = abort_message(scene)?;
     let place = place(scene);
     let (kind, title) = match message.as_str() {
+        // The allocator's own assertions, as `malloc.c:2617: sysmalloc: Assertion …`.
+        text if text.contains("malloc.c:") => (
+            "heap-corruption",
+            format!("assertion of malloc failed in {place}"),
+        ),
         text if text.contains("Assertion `") => (
             "assertion",
             format!("assertion '{}' failed in {place}", asserted(text)),
@@ -237,23 +265,8 @@ fn is_about_heap(message: &str) -> bool {
 }
 
 fn plain(scene: &dyn Scene) -> Cause {
-    // Without libc's symbols the assertion's own function may still be known.
-    if has(scene, |name| matches!(name, "__assert_fail" | "__assert")) {
-        return conclude(
-            "assertion",
-            format!("assertion failed in {}", place(scene)),
-            Confidence::Certain,
-        )
-        .evidence("__assert_fail is on the stack; its message could not be found.");
-    }
-    if has(scene, |name| {
-        matches!(name, "__stack_chk_fail" | "__fortify_fail")
-    }) {
-        return conclude(
-            "stack-smashing",
-            format!("stack smashing detected in {}", place(scene)),
-            Confidence::Certain,
-        );
+    if let Some(cause) = smashed(scene) {
+        return cause;
     }
     conclude(
         "abort",
@@ -261,4 +274,58 @@ fn plain(scene: &dyn Scene) -> Cause {
         Confidence::Certain,
     )
     .evidence("The process sent itself SIGABRT and left no message.")
+}
+
+fn smashed(scene: &dyn Scene) -> Option<Cause> {
+    has(scene, |name| {
+        matches!(name, "__stack_chk_fail" | "__fortify_fail")
+    })
+    .then(|| {
+        conclude(
+            "stack-smashing",
+            format!("stack smashing detected in {}", place(scene)),
+            Confidence::Certain,
+        )
+        .evidence("__stack_chk_fail is on the stack: the guard word above a function's variables was overwritten.")
+    })
+}
+
+/// musl stops by a forbidden instruction, in its words `a_crash`, where glibc prints and aborts:
+/// an overwritten stack guard, or a heap that its allocator finds damaged.
+pub(super) fn stopped(scene: &dyn Scene, instruction: Option<&Instruction>) -> Option<Cause> {
+    instruction.filter(|instruction| instruction.is_halt())?;
+    let by_libc = top(scene)
+        .and_then(|frame| frame.module.as_deref())
+        .is_some_and(|module| {
+            let file = module.rsplit('/').next().unwrap_or(module);
+            file.starts_with("libc.") || file.starts_with("ld-musl")
+        });
+    let allocator = |frame: &Frame| {
+        let name = frame.function.as_deref();
+        name.is_some_and(|name| {
+            matches!(
+                name,
+                "free"
+                    | "malloc"
+                    | "calloc"
+                    | "realloc"
+                    | "aligned_alloc"
+                    | "__libc_free"
+                    | "__libc_malloc"
+                    | "__libc_malloc_impl"
+                    | "__libc_realloc"
+            )
+        })
+    };
+    let mut innermost = scene.frames().iter().take(4);
+    smashed(scene).or_else(|| {
+        (by_libc && innermost.any(allocator)).then(|| {
+            conclude(
+                "heap-corruption",
+                format!("heap corruption found by the allocator in {}", place(scene)),
+                Confidence::Likely,
+            )
+            .evidence("The C library's allocator stopped the program, as it does when it finds the heap damaged or a block freed twice.")
+        })
+    })
 }

@@ -1,7 +1,7 @@
 //! Explains SIGSEGV and SIGBUS: which address, by which instruction, and what is wrong with it.
 
 use super::instruction::{Instruction, Operand};
-use super::{Confidence, SI_KERNEL, conclude, handler, place, top};
+use super::{Confidence, SI_KERNEL, abort, conclude, freed, handler, place, top};
 use crate::group;
 use crate::report::{Address, Cause, Signal};
 use crate::scene::{Mapping, Scene};
@@ -21,17 +21,6 @@ const SEGV_ACCERR: i32 = 2;
 const BUS_ADRALN: i32 = 1;
 const BUS_ADRERR: i32 = 2;
 
-/// What allocators and debuggers fill freed or fresh memory with.
-const FILLS: [(u32, &str); 7] = [
-    (0xdddd_dddd, "0xdd, freed memory"),
-    (0xfeee_feee, "0xfeee, freed memory"),
-    (0xdead_beef, "0xdeadbeef, freed memory"),
-    (0x6b6b_6b6b, "0x6b, freed memory"),
-    (0x5a5a_5a5a, "0x5a, freed memory (jemalloc)"),
-    (0xe5e5_e5e5, "0xe5, freed memory (jemalloc, mozjemalloc)"),
-    (0xcdcd_cdcd, "0xcd, memory never written"),
-];
-
 pub(super) fn explain(scene: &dyn Scene, instruction: Option<&Instruction>) -> Cause {
     let signal = scene.signal();
     if signal.code == Some(SI_KERNEL) {
@@ -47,9 +36,12 @@ pub(super) fn explain(scene: &dyn Scene, instruction: Option<&Instruction>) -> C
     if let Some(cause) = wild_jump(scene, address) {
         return cause;
     }
+    if is_alignment_check(signal) {
+        return unaligned(scene, instruction);
+    }
     let operand = instruction.and_then(|instruction| instruction.operand_at(address));
     let access = operand.map_or("access", |operand| operand.access);
-    let found = classify(scene, address, access);
+    let found = classify(scene, address, access, operand);
     let title = format!("{} {address:#x} in {}", found.verb, spot(scene));
     let mut cause = conclude(found.kind, title, found.confidence).evidence(found.evidence);
     if let Some(operand) = operand {
@@ -88,7 +80,7 @@ struct Class {
     evidence: String,
 }
 
-fn classify(scene: &dyn Scene, address: u64, access: &str) -> Class {
+fn classify(scene: &dyn Scene, address: u64, access: &str, operand: Option<&Operand>) -> Class {
     let verb = match access {
         "read" => "read of",
         "write" => "write to",
@@ -112,14 +104,11 @@ fn classify(scene: &dyn Scene, address: u64, access: &str) -> Class {
             ..overflow
         };
     }
-    if let Some(fill) = fill_pattern(address) {
-        let freed = class(
-            "freed-memory",
-            format!("The address looks like the fill pattern {fill}."),
-        );
+    let base = operand.and_then(|operand| operand.base);
+    if let Some((confidence, evidence)) = freed::sign(scene, address, base) {
         return Class {
-            confidence: Confidence::Likely,
-            ..freed
+            confidence,
+            ..class("freed-memory", evidence)
         };
     }
     match mapping {
@@ -229,16 +218,6 @@ fn stack_overflow(scene: &dyn Scene, address: u64) -> Option<String> {
     })
 }
 
-fn fill_pattern(address: u64) -> Option<&'static str> {
-    let halves =
-        [address >> 32, address & 0xffff_ffff].map(|half| u32::try_from(half).unwrap_or(0));
-    let near = |half: u32, fill: u32| half.wrapping_sub(fill).wrapping_add(0x1000) < 0x2000;
-    FILLS
-        .iter()
-        .find(|(fill, _)| halves.iter().any(|half| near(*half, *fill)))
-        .map(|(_, name)| *name)
-}
-
 /// The program counter itself is where nothing can be executed.
 fn wild_jump(scene: &dyn Scene, address: u64) -> Option<Cause> {
     let pc = scene.register("rip").or_else(|| scene.register("pc"))?;
@@ -251,21 +230,31 @@ fn wild_jump(scene: &dyn Scene, address: u64) -> Option<Cause> {
     // The frame of the wild program counter may carry the name of data it lies in.
     let callers = scene.frames().get(1..).unwrap_or_default();
     let caller = group::place(callers).unwrap_or_else(|| "an unknown place".to_owned());
-    let (what, evidence) = if pc < NULL_PAGE {
-        (
+    let mapping = scene.mapping_at(pc);
+    let (kind, what, evidence) = match mapping {
+        _ if pc == 0 => (
+            "wild-jump",
             "call of a null function pointer".to_owned(),
-            format!("The program counter is {pc:#x}."),
-        )
-    } else {
-        let mapped = scene
-            .mapping_at(pc)
-            .map_or("not mapped".to_owned(), |mapping| {
-                format!("mapped {}", rights(mapping))
-            });
-        (
+            "The program counter is 0x0.".to_owned(),
+        ),
+        _ if pc < NULL_PAGE => (
+            "wild-jump",
             format!("jump to {pc:#x}"),
-            format!("The program counter is {pc:#x}, which is {mapped}."),
-        )
+            format!("The program counter is {pc:#x}, within the page at address zero."),
+        ),
+        Some(mapping) if scene.signal().code == Some(SEGV_ACCERR) => (
+            "permission-violation",
+            format!("jump to {pc:#x}, which is not executable,"),
+            format!(
+                "The program counter is {pc:#x}, which is mapped {}.",
+                rights(mapping)
+            ),
+        ),
+        _ => (
+            "wild-jump",
+            format!("jump to {pc:#x}"),
+            format!("The program counter is {pc:#x}, which is not mapped."),
+        ),
     };
     let confidence = if address == pc {
         Confidence::Certain
@@ -273,7 +262,7 @@ fn wild_jump(scene: &dyn Scene, address: u64) -> Option<Cause> {
         Confidence::Likely
     };
     Some(
-        conclude("wild-jump", format!("{what} in {caller}"), confidence)
+        conclude(kind, format!("{what} in {caller}"), confidence)
             .access("execute")
             .evidence(evidence),
     )
@@ -301,9 +290,8 @@ fn without_address(scene: &dyn Scene, instruction: Option<&Instruction>) -> Caus
             "{verb} non-canonical address {:#x} in {place}",
             operand.address
         );
-        let cause = match fill_pattern(operand.address) {
-            Some(fill) => conclude("freed-memory", title, Confidence::Likely)
-                .evidence(format!("The address looks like the fill pattern {fill}.")),
+        let cause = match freed::sign(scene, operand.address, operand.base) {
+            Some((confidence, sign)) => conclude("freed-memory", title, confidence).evidence(sign),
             None => conclude("non-canonical-address", title, Confidence::Certain),
         };
         let evidence = format!(
@@ -315,20 +303,11 @@ fn without_address(scene: &dyn Scene, instruction: Option<&Instruction>) -> Caus
             .evidence(evidence)
             .evidence(how_addressed(instruction, operand));
     }
-    let odd = instruction.and_then(|found| {
-        found
-            .operands
-            .iter()
-            .find(|operand| operand.size >= 16 && operand.address % operand.size != 0)
-    });
-    if let Some(operand) = odd {
-        let title = format!(
-            "misaligned {} of {:#x} in {place}",
-            operand.access, operand.address
-        );
-        return conclude("misaligned-access", title, Confidence::Likely)
-            .access(operand.access)
-            .evidence(how_addressed(instruction, operand));
+    if let Some(cause) = instruction.and_then(|found| misaligned_vector(found, &place)) {
+        return cause;
+    }
+    if let Some(cause) = abort::stopped(scene, instruction) {
+        return cause;
     }
     if let Some(found) = instruction.filter(|found| found.is_privileged()) {
         let title = format!("privileged instruction `{}` in {place}", found.text);
@@ -344,6 +323,59 @@ fn without_address(scene: &dyn Scene, instruction: Option<&Instruction>) -> Caus
     };
     conclude("unknown", format!("{title} in {place}"), Confidence::Guess)
         .evidence("The kernel reported a general protection fault, which carries no address.")
+}
+
+/// The processor's alignment check: the program asked for it by a flag, and the kernel gives no
+/// address (arch/x86/kernel/traps.c, `exc_alignment_check`).
+fn is_alignment_check(signal: &Signal) -> bool {
+    signal.name == "SIGBUS" && signal.code == Some(BUS_ADRALN) && signal.address == Some(Address(0))
+}
+
+fn unaligned(scene: &dyn Scene, instruction: Option<&Instruction>) -> Cause {
+    let odd = instruction.and_then(|found| {
+        found
+            .operands
+            .iter()
+            .find(|operand| operand.size > 1 && operand.address % operand.size != 0)
+    });
+    let place = spot(scene);
+    let Some(operand) = odd else {
+        let title = format!("misaligned access in {place}");
+        return conclude("misaligned-access", title, Confidence::Certain);
+    };
+    let title = format!(
+        "misaligned {} of {:#x} in {place}",
+        operand.access, operand.address
+    );
+    conclude("misaligned-access", title, Confidence::Certain)
+        .access(operand.access)
+        .evidence(format!(
+            "{:#x} is no multiple of {}, and the program had the processor check that.",
+            operand.address, operand.size
+        ))
+        .evidence(how_addressed(instruction, operand))
+}
+
+/// A vector instruction that needs its operand aligned. On x86-64 that is a general protection
+/// fault, hence SIGSEGV, not SIGBUS.
+fn misaligned_vector(instruction: &Instruction, place: &str) -> Option<Cause> {
+    let operand = instruction
+        .operands
+        .iter()
+        .find(|operand| operand.size >= 16 && operand.address % operand.size != 0)?;
+    let title = format!(
+        "misaligned {} of {:#x} in {place}",
+        operand.access, operand.address
+    );
+    Some(
+        conclude("misaligned-access", title, Confidence::Likely)
+            .access(operand.access)
+            .evidence(format!(
+                "{:#x} is no multiple of {}, which this instruction needs: the processor answers with a general protection fault, hence SIGSEGV.",
+                operand.address, operand.size
+            ))
+            .evidence(how_addressed(Some(instruction), operand)),
+    )
 }
 
 /// The signal that an instruction cannot but raise, by its operands and what is mapped.
@@ -385,11 +417,14 @@ fn wild_target(scene: &dyn Scene, instruction: &Instruction, place: &str) -> Opt
         ("jump", "The function pointer is damaged.")
     };
     let title = format!("{verb} to non-canonical address {target:#x} in {place}");
+    let cause = match freed::sign(scene, target, Some(target)) {
+        Some((confidence, sign)) => conclude("freed-memory", title, confidence).evidence(sign),
+        None => conclude("wild-jump", title, Confidence::Certain).evidence(from),
+    };
     Some(
-        conclude("wild-jump", title, Confidence::Certain)
+        cause
             .access("execute")
-            .evidence(format!("`{}` leads to {target:#x}.", instruction.text))
-            .evidence(from),
+            .evidence(format!("`{}` leads to {target:#x}.", instruction.text)),
     )
 }
 

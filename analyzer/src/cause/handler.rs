@@ -167,6 +167,10 @@ impl Scene for Interrupted<'_> {
         &self.signal
     }
 
+    fn pid(&self) -> Option<i32> {
+        self.scene.pid()
+    }
+
     fn executable(&self) -> Option<&str> {
         self.scene.executable()
     }

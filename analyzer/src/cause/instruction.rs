@@ -20,11 +20,21 @@ pub(super) struct Instruction {
     pub(super) operands: Vec<Operand>,
 }
 
+/// Why an integer division failed.
+pub(super) enum Division {
+    /// The divisor is zero: a sentence with its register or address.
+    ByZero(String),
+    /// The quotient does not fit: dividend and divisor.
+    Overflow(String),
+}
+
 /// A memory operand.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Operand {
     /// Effective address.
     pub(super) address: u64,
+    /// Value of the base register.
+    pub(super) base: Option<u64>,
     /// Bytes accessed.
     pub(super) size: u64,
     /// `read` or `write`; a read-modify-write faults as a write.
@@ -115,25 +125,60 @@ impl Instruction {
         }
     }
 
+    /// Whether the bytes are no instruction.
+    pub(super) fn is_invalid(&self) -> bool {
+        self.decoded.is_invalid()
+    }
+
     /// Whether it divides an integer by a zero that is known.
     pub(super) fn divides_by_zero(&self, scene: &dyn Scene) -> bool {
-        if !matches!(self.decoded.mnemonic(), Mnemonic::Div | Mnemonic::Idiv) {
-            return false;
+        matches!(self.division(scene), Some(Division::ByZero(_)))
+    }
+
+    /// What is wrong with the operands of an integer division that failed; `None` for other
+    /// instructions and where the divisor is not known.
+    pub(super) fn division(&self, scene: &dyn Scene) -> Option<Division> {
+        let signed = match self.decoded.mnemonic() {
+            Mnemonic::Div => false,
+            Mnemonic::Idiv => true,
+            _ => return None,
+        };
+        let (divisor, named, size) = self.divisor(scene)?;
+        if divisor == 0 {
+            return Some(Division::ByZero(format!(
+                "`{}` with {named} = 0.",
+                self.text
+            )));
         }
+        let dividend = dividend(scene, size)?;
+        let quotient = if signed {
+            let bits = u32::try_from(size.checked_mul(8)?).ok()?;
+            let divisor = sign_extended(divisor, bits);
+            format!(
+                "{} / {divisor}",
+                sign_extended_wide(dividend, bits.checked_mul(2)?)
+            )
+        } else {
+            format!("{dividend} / {divisor}")
+        };
+        Some(Division::Overflow(quotient))
+    }
+
+    /// The divisor, what it is called, and how many bytes it has.
+    fn divisor(&self, scene: &dyn Scene) -> Option<(u64, String, usize)> {
         if let Some(operand) = self.operands.first() {
-            let size = usize::try_from(operand.size).unwrap_or(8).min(8);
+            let size = usize::try_from(operand.size)
+                .ok()
+                .filter(|size| *size <= 8)?;
             let mut bytes = [0; 8];
-            return bytes
-                .get_mut(..size)
-                .is_some_and(|bytes| scene.read(operand.address, bytes))
-                && bytes == [0; 8];
+            scene
+                .read(operand.address, bytes.get_mut(..size)?)
+                .then_some(())?;
+            let named = format!("the divisor at {:#x}", operand.address);
+            return Some((u64::from_le_bytes(bytes), named, size));
         }
-        let divisor = self.decoded.op0_register();
-        let bits = u32::try_from(divisor.size()).unwrap_or(8).saturating_mul(8);
-        value(scene, divisor).is_some_and(|value| match bits {
-            ..64 => value.trailing_zeros() >= bits,
-            _ => value == 0,
-        })
+        let register = self.decoded.op0_register();
+        Some((value(scene, register)?, name(register), register.size()))
     }
 
     /// The bytes in hexadecimal.
@@ -194,16 +239,45 @@ fn operand(scene: &dyn Scene, memory: &UsedMemory) -> Option<Operand> {
             value(scene, register)?
         ))
     });
+    let base = Some(memory.base()).filter(|base| *base != Register::None);
     Some(Operand {
         address,
+        base: base.and_then(|base| value(scene, base)),
         size: u64::try_from(memory.memory_size().size()).unwrap_or(1),
         access,
         made_of: made_of.collect(),
     })
 }
 
+/// What is divided: the accumulator and its upper half (`rdx:rax`; for bytes `ax`).
+fn dividend(scene: &dyn Scene, size: usize) -> Option<u128> {
+    let low = u128::from(scene.register("rax")?);
+    let high = u128::from(scene.register("rdx")?);
+    Some(match size {
+        1 => low & 0xffff,
+        2 => (low & 0xffff) | ((high & 0xffff) << 16),
+        4 => (low & 0xffff_ffff) | ((high & 0xffff_ffff) << 32),
+        _ => low | (high << 64),
+    })
+}
+
+fn sign_extended(value: u64, bits: u32) -> i64 {
+    let shift = 64_u32.saturating_sub(bits);
+    value.wrapping_shl(shift).cast_signed().wrapping_shr(shift)
+}
+
+fn sign_extended_wide(value: u128, bits: u32) -> i128 {
+    let shift = 128_u32.saturating_sub(bits);
+    value.wrapping_shl(shift).cast_signed().wrapping_shr(shift)
+}
+
 fn name(register: Register) -> String {
     format!("{register:?}").to_lowercase()
+}
+
+/// The report's name of the register that a part belongs to: `rax` of `al`.
+pub(super) fn full_name(register: Register) -> String {
+    name(register.full_register())
 }
 
 fn value(scene: &dyn Scene, register: Register) -> Option<u64> {
@@ -212,11 +286,21 @@ fn value(scene: &dyn Scene, register: Register) -> Option<u64> {
         Register::FS => scene.register("fs_base"),
         Register::GS => scene.register("gs_base"),
         _ => {
-            let whole = scene.register(&name(register.full_register()))?;
+            let whole = scene.register(&full_name(register))?;
             Some(match register.size() {
+                1 if is_high_byte(register) => (whole >> 8) & 0xff,
+                1 => whole & 0xff,
+                2 => whole & 0xffff,
                 4 => whole & 0xffff_ffff,
                 _ => whole,
             })
         }
     }
+}
+
+fn is_high_byte(register: Register) -> bool {
+    matches!(
+        register,
+        Register::AH | Register::BH | Register::CH | Register::DH
+    )
 }

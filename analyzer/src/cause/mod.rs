@@ -7,19 +7,24 @@
 //! signal ─┬─ sent by a process ─────────────► sent, killed-by
 //!         ├─ SIGABRT, or abort()'s last way out ► abort     what the program said
 //!         ├─ SIGSEGV, SIGBUS ────────────────► fault     the instruction and its operand
-//!         └─ SIGILL SIGFPE SIGTRAP SIGSYS …  ► the signal's own meaning
+//!         └─ SIGILL SIGFPE SIGTRAP SIGSYS ───► trap      the signal's own meaning
 //! ```
 
 mod abort;
+mod asserted;
 mod fault;
+mod freed;
+mod handed;
 mod handler;
 mod instruction;
 mod sent;
 mod text;
+mod trap;
 
 #[cfg(test)]
 mod tests;
 
+pub(crate) use handed::returned;
 pub(crate) use text::{c_string, is_text, string};
 
 use crate::group;
@@ -111,7 +116,9 @@ fn explain_as_found(scene: &dyn Scene) -> Cause {
         .or_else(|| Instruction::at_crash(scene));
     let mut cause = decide(scene, instruction.as_ref());
     // For a signal that was sent, the instruction is just where the process happened to be.
-    let by_instruction = scene.signal().code.is_some_and(|code| code > 0) && is_at_code(scene);
+    let by_instruction = scene.signal().code.is_some_and(|code| code > 0)
+        && scene.signal().name != "SIGSYS"
+        && is_at_code(scene);
     cause.instruction = instruction
         .filter(|_| by_instruction)
         .map(|instruction| instruction.text);
@@ -158,15 +165,10 @@ fn decide(scene: &dyn Scene, instruction: Option<&Instruction>) -> Cause {
     }
     match signal.name.as_str() {
         "SIGSEGV" | "SIGBUS" => fault::explain(scene, instruction),
-        "SIGILL" => illegal_instruction(scene, instruction),
-        "SIGFPE" => arithmetic(scene),
-        "SIGTRAP" => trap(scene, instruction),
-        "SIGSYS" => conclude(
-            "bad-syscall",
-            format!("forbidden system call in {}", place(scene)),
-            Confidence::Certain,
-        )
-        .evidence("SIGSYS: a seccomp filter refused a system call."),
+        "SIGILL" => trap::illegal_instruction(scene, instruction),
+        "SIGFPE" => trap::arithmetic(scene, instruction),
+        "SIGTRAP" => trap::breakpoint(scene, instruction),
+        "SIGSYS" => trap::forbidden_call(scene),
         "SIGQUIT" => conclude(
             "quit",
             format!("SIGQUIT in {}", place(scene)),
@@ -198,73 +200,6 @@ fn killed_by(signal: &Signal, place: &str) -> Option<Cause> {
         "{}: process {sender}{uid} sent the signal (the number is as the dead process saw it; 0 is a process outside its namespace).",
         signal.code_name.as_deref().unwrap_or("the signal's code")
     )))
-}
-
-fn illegal_instruction(scene: &dyn Scene, instruction: Option<&Instruction>) -> Cause {
-    let place = place(scene);
-    match instruction {
-        Some(instruction) if instruction.is_trap() => conclude(
-            "compiler-trap",
-            format!("trap placed by the compiler in {place}"),
-            Confidence::Certain,
-        )
-        .evidence(format!(
-            "`{}` is what compilers emit where the program must not get to.",
-            instruction.text
-        )),
-        Some(instruction) => conclude(
-            "illegal-instruction",
-            format!("illegal instruction in {place}"),
-            Confidence::Certain,
-        )
-        .evidence(format!(
-            "The bytes at the program counter are {}.",
-            instruction.bytes()
-        )),
-        None => conclude(
-            "illegal-instruction",
-            format!("illegal instruction in {place}"),
-            Confidence::Likely,
-        ),
-    }
-}
-
-fn arithmetic(scene: &dyn Scene) -> Cause {
-    /// `FPE_INTDIV`, include/uapi/asm-generic/siginfo.h.
-    const FPE_INTDIV: i32 = 1;
-    let place = place(scene);
-    if scene.signal().code == Some(FPE_INTDIV) {
-        conclude(
-            "division-by-zero",
-            format!("division by zero in {place}"),
-            Confidence::Certain,
-        )
-        .evidence("FPE_INTDIV: an integer was divided by zero, or the quotient does not fit.")
-    } else {
-        conclude(
-            "unknown",
-            format!("arithmetic error in {place}"),
-            Confidence::Certain,
-        )
-    }
-}
-
-fn trap(scene: &dyn Scene, instruction: Option<&Instruction>) -> Cause {
-    let place = place(scene);
-    if let Some(int3) = Instruction::passed_breakpoint(scene) {
-        let title = format!("breakpoint instruction in {place}");
-        return conclude("compiler-trap", title, Confidence::Likely).evidence(format!(
-            "`{}` stands before the program counter: placed by a compiler to stop the program, or by a debugger.",
-            int3.text
-        ));
-    }
-    let cause = conclude("breakpoint", format!("trap in {place}"), Confidence::Likely);
-    match instruction {
-        Some(instruction) => {
-            cause.evidence(format!("The next instruction is `{}`.", instruction.text))
-        }
-        None => cause,
-    }
 }
 
 /// Where in the program it happened: the topmost frame that is the program's own.

@@ -55,6 +55,9 @@ impl Scene for Fake {
     fn signal(&self) -> &Signal {
         &self.signal
     }
+    fn pid(&self) -> Option<i32> {
+        Some(1)
+    }
     fn executable(&self) -> Option<&str> {
         Some("/app/server")
     }

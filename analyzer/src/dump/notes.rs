@@ -60,6 +60,10 @@ pub struct SigInfo {
     pub pid: i32,
     /// `si_uid` of sent signals.
     pub uid: u32,
+    /// `si_syscall` of SIGSYS.
+    pub system_call: i32,
+    /// `si_arch` of SIGSYS.
+    pub audit_arch: u32,
 }
 
 /// `NT_PRPSINFO`.
@@ -165,6 +169,8 @@ fn siginfo(arch: &Arch, bytes: &[u8]) -> SigInfo {
         address: number(bytes, union, arch.word),
         pid: signed(bytes, union),
         uid: u32::try_from(number(bytes, union + 4, 4)).unwrap_or(0),
+        system_call: signed(bytes, union + arch.word),
+        audit_arch: u32::try_from(number(bytes, union + arch.word + 4, 4)).unwrap_or(0),
     }
 }
 
