@@ -38,7 +38,7 @@ mod tests {
     #[test]
     fn names() {
         assert_eq!(name(X86_64, 59), "execve");
-        assert_eq!(name(X86_64, X32.cast_signed() | 59), "execve");
+        assert_eq!(name(X86_64, X32.cast_signed() + 59), "execve");
         assert_eq!(name(I386, 11), "execve");
         assert_eq!(name(AARCH64, 221), "execve");
         assert_eq!(name(X86_64, 4095), "number 4095");

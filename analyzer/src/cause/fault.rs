@@ -1,6 +1,6 @@
 //! Explains SIGSEGV and SIGBUS: which address, by which instruction, and what is wrong with it.
 
-use super::instruction::{Instruction, Operand};
+use super::instruction::{Instruction, LONGEST, Operand};
 use super::{Confidence, SI_KERNEL, abort, conclude, freed, handler, place, top};
 use crate::group;
 use crate::report::{Address, Cause, Signal};
@@ -221,9 +221,12 @@ fn stack_overflow(scene: &dyn Scene, address: u64) -> Option<String> {
 /// The program counter itself is where nothing can be executed.
 fn wild_jump(scene: &dyn Scene, address: u64) -> Option<Cause> {
     let pc = scene.register("rip").or_else(|| scene.register("pc"))?;
+    // gdb's cores leave out code that is its file's: only a fault at the program counter itself
+    // tells that nothing is there.
+    let fetch = address.wrapping_sub(pc) < LONGEST;
     if scene
         .mapping_at(pc)
-        .is_some_and(|mapping| mapping.executable)
+        .map_or(!fetch, |mapping| mapping.executable)
     {
         return None;
     }

@@ -106,13 +106,11 @@ pub(crate) fn returned(scene: &dyn Scene, function: u64, object: u64) -> Option<
             FlowControl::Next => {}
             _ => return None,
         }
-        match member(scene, &instruction, &known) {
-            Some(value) => known.insert(full_name(instruction.op0_register()), value),
-            None => {
-                follow(&instruction, &mut known);
-                None
-            }
-        };
+        if let Some(value) = member(scene, &instruction, &known) {
+            known.insert(full_name(instruction.op0_register()), value);
+        } else {
+            follow(&instruction, &mut known);
+        }
     }
     None
 }

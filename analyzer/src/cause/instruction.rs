@@ -8,7 +8,7 @@ use iced_x86::{
 use std::fmt::Write;
 
 /// The longest instruction of the architecture, bytes.
-const LONGEST: usize = 15;
+pub(super) const LONGEST: u64 = 15;
 
 /// The decoded instruction. Only x86-64 is decoded.
 pub(super) struct Instruction {
@@ -204,7 +204,7 @@ impl Instruction {
 
 fn code_at(scene: &dyn Scene, pc: u64) -> Option<Vec<u8>> {
     (1..=LONGEST).rev().find_map(|length| {
-        let mut bytes = vec![0; length];
+        let mut bytes = vec![0; usize::try_from(length).ok()?];
         scene.read(pc, &mut bytes).then_some(bytes)
     })
 }

@@ -44,6 +44,8 @@ fn family(word: &str) -> &'static str {
         | "compiler-trap" => "stop",
         "illegal-instruction"
         | "division-by-zero"
+        | "division-overflow"
+        | "arithmetic-error"
         | "misaligned-access"
         | "bad-syscall"
         | "breakpoint" => "fault",
