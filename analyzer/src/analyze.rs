@@ -234,6 +234,10 @@ fn report_modules(found: &[Found], symbols: &Symbols<'_, '_>, files: &[DebugFile
             .get(index)
             .and_then(|files| files.origin)
             .map(str::to_owned),
+        wanted: files
+            .get(index)
+            .map(|files| files.wanted.clone())
+            .unwrap_or_default(),
         problem: found.problem.clone(),
     };
     found.iter().enumerate().map(module).collect()

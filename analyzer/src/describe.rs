@@ -7,7 +7,7 @@ use object::Object as _;
 use serde::{Deserialize, Serialize};
 
 /// A GNU build ID has 20 bytes, others up to 32; a longer one is refused.
-const BUILD_ID_MAX: usize = 64;
+pub(crate) const BUILD_ID_MAX: usize = 64;
 
 /// What a file of symbols is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -43,6 +43,9 @@ pub struct DebugFile {
     pub build_id: String,
     /// Its descriptor.
     pub fd: i32,
+    /// Whether a debuginfod server sent it, rather than somebody here.
+    #[serde(default)]
+    pub fetched: bool,
 }
 
 /// An ELF file taken from the process.

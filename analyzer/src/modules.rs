@@ -34,6 +34,7 @@ pub struct Wanted<'a> {
 }
 
 /// A file that may be what was asked for.
+#[derive(Clone)]
 pub struct Offer {
     /// Its content.
     pub bytes: Bytes,
@@ -115,6 +116,11 @@ impl Found {
             .map(|mapping| mapping.end)
             .max()
             .unwrap_or(0)
+    }
+
+    /// Whether it is the kernel's own object, of which no file exists.
+    pub fn is_of_the_kernel(&self) -> bool {
+        self.origin == "memory"
     }
 
     /// The last component of the path.

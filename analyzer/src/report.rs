@@ -258,10 +258,14 @@ pub struct Module {
     pub image: String,
     /// What symbols there are: `dwarf`, `symtab`, `dynsym`, `pclntab` or `none`.
     pub debug: String,
-    /// Where a separate file of debug information came from: `uploaded`, or as `image`; `None`
-    /// when there is none.
+    /// Where a separate file of debug information came from: `uploaded`, `debuginfod`, or as
+    /// `image`; `None` when there is none.
     #[serde(default)]
     pub debug_from: Option<String>,
+    /// Files that would name its frames better, each by what identifies it: the build ID of its
+    /// debug information or of what that shares with others (dwz). Empty when it has no frames.
+    #[serde(default)]
+    pub wanted: Vec<String>,
     /// What is wrong with the file, for example that its build ID differs.
     #[serde(default)]
     pub problem: Option<String>,

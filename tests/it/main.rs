@@ -19,6 +19,7 @@ mod kernel {
     mod claim;
     mod context;
     mod cri;
+    mod debuginfod;
     mod docker_cli;
     mod doctor;
     mod engines;

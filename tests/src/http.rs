@@ -38,6 +38,19 @@ pub fn get(port: u16, path: &str) -> Answer {
     )
 }
 
+/// The same of a server that may not be there yet.
+pub fn try_get(port: u16, path: &str) -> std::io::Result<Answer> {
+    let request = format!("GET {path} HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\n\r\n");
+    try_request(port, &request)
+}
+
+/// Sends `POST path` without a body.
+#[track_caller]
+pub fn post(port: u16, path: &str) -> Answer {
+    let head = format!("POST {path} HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\nContent-Length: 0");
+    request(port, &format!("{head}\r\n\r\n"))
+}
+
 /// Sends a request as it stands.
 #[track_caller]
 pub fn request(port: u16, request: &str) -> Answer {

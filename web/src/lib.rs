@@ -67,6 +67,8 @@ pub fn router(app: App) -> Router {
         )
         .route("/api/v1/import", post(import::import))
         .route("/api/v1/symbols", get(symbols::list).post(symbols::upload))
+        .route("/api/v1/symbols/missing", get(symbols::missing))
+        .route("/api/v1/symbols/fetch", post(symbols::fetch))
         .route(
             "/api/v1/symbols/{build_id}",
             get(symbols::download).delete(symbols::remove),

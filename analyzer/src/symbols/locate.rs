@@ -1,8 +1,9 @@
 //! Decides which separate debug files to ask for, and verifies what comes.
 
+use crate::describe::BUILD_ID_MAX;
 use crate::dump::elf::hexadecimal;
 use crate::image::{Image, Object};
-use crate::modules::{ModuleSource, WantedDebug};
+use crate::modules::{Module, ModuleSource, WantedDebug};
 use crate::space::Space;
 use object::Object as _;
 
@@ -15,30 +16,37 @@ pub struct DebugFiles {
     pub shared: Option<Image>,
     /// Where the separate debug file came from.
     pub origin: Option<&'static str>,
+    /// What was looked for and not found, by build ID.
+    pub wanted: Vec<String>,
 }
 
 /// Asks for debug files of the modules that have frames in `used` and no debug information of
 /// their own. The result is in the order of `space.modules`.
 pub fn locate(space: &Space<'_>, used: &[bool], source: &mut dyn ModuleSource) -> Vec<DebugFiles> {
-    let locate = |(module, &used): (&crate::modules::Module<'_>, &bool)| match &module.object {
-        Some(object) if used => of_module(&module.found.path, object, source),
-        _ => DebugFiles::default(),
+    let locate = |(module, &used): (&Module<'_>, &bool)| {
+        if used && !module.found.is_of_the_kernel() {
+            of_module(module, source)
+        } else {
+            DebugFiles::default()
+        }
     };
     space.modules.iter().zip(used).map(locate).collect()
 }
 
-fn of_module(path: &str, object: &Object<'_>, source: &mut dyn ModuleSource) -> DebugFiles {
-    if object.has(".debug_info") {
-        return DebugFiles {
-            shared: shared(object, source),
-            ..DebugFiles::default()
-        };
+/// Also of a module whose own file is missing: its build ID is in the process's memory.
+fn of_module(module: &Module<'_>, source: &mut dyn ModuleSource) -> DebugFiles {
+    let object = module.object.as_ref();
+    if let Some(object) = object.filter(|object| object.has(".debug_info")) {
+        let mut files = DebugFiles::default();
+        files.share(object, source);
+        return files;
     }
-    let build_id = object.build_id();
-    let link = object.file.gnu_debuglink().ok().flatten();
+    let build_id = object.and_then(Object::build_id);
+    let build_id = build_id.or_else(|| module.found.build_id.clone());
+    let link = object.and_then(|object| object.file.gnu_debuglink().ok()?);
     let link = link.and_then(|(name, crc)| Some((std::str::from_utf8(name).ok()?, crc)));
     let wanted = WantedDebug {
-        module: path,
+        module: &module.found.path,
         build_id: build_id.as_deref(),
         link,
     };
@@ -54,21 +62,37 @@ fn of_module(path: &str, object: &Object<'_>, source: &mut dyn ModuleSource) -> 
                 _ => link.is_some(),
             })
     });
-    let shared = debug
-        .as_ref()
-        .and_then(Image::object)
-        .and_then(|object| shared(&object, source));
-    DebugFiles {
+    let mut files = DebugFiles {
         origin: from.filter(|_| debug.is_some()),
-        debug,
-        shared,
+        ..DebugFiles::default()
+    };
+    match debug.as_ref().and_then(Image::object) {
+        Some(object) if object.has(".debug_info") => files.share(&object, source),
+        _ => files.wanted.extend(build_id),
+    }
+    files.debug = debug;
+    files
+}
+
+impl DebugFiles {
+    /// Gets what the debug information of a file shares with others.
+    fn share(&mut self, object: &Object<'_>, source: &mut dyn ModuleSource) {
+        let Ok(Some((path, id))) = object.file.gnu_debugaltlink() else {
+            return;
+        };
+        if id.len() > BUILD_ID_MAX {
+            return;
+        }
+        let id = hexadecimal(id);
+        self.shared = shared(path, &id, source);
+        if self.shared.is_none() {
+            self.wanted.push(id);
+        }
     }
 }
 
-fn shared(object: &Object<'_>, source: &mut dyn ModuleSource) -> Option<Image> {
-    let (path, id) = object.file.gnu_debugaltlink().ok()??;
-    let id = hexadecimal(id);
-    let offer = source.shared_debug_file(std::str::from_utf8(path).ok()?, &id)?;
+fn shared(path: &[u8], id: &str, source: &mut dyn ModuleSource) -> Option<Image> {
+    let offer = source.shared_debug_file(std::str::from_utf8(path).ok()?, id)?;
     let image = Image::new(offer.bytes);
     let is_it = image.object()?.build_id().is_some_and(|found| found == id);
     is_it.then_some(image)

@@ -1,6 +1,7 @@
 //! Reads the configuration: `/etc/aground/config.toml`, then `AGROUND_*`.
 
 pub mod retention;
+pub mod symbols;
 
 use aground_helper::layout::CAPTURE;
 use aground_helper::settings::Settings;
@@ -8,6 +9,7 @@ use retention::Retention;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
+use symbols::Symbols;
 
 /// Read when no file is named; it may be absent.
 const DEFAULT_PATH: &str = "/etc/aground/config.toml";
@@ -41,6 +43,8 @@ pub struct Config {
     pub import: Import,
     /// Engines that are asked for what is not on disk.
     pub runtimes: Runtimes,
+    /// Files of symbols: where they are fetched, and how much of them is kept.
+    pub symbols: Symbols,
 }
 
 /// Engines that are asked for what is not on disk.
@@ -93,6 +97,7 @@ impl Default for Config {
             capture: Settings::default(),
             import: Import::default(),
             runtimes: Runtimes::default(),
+            symbols: Symbols::default(),
         }
     }
 }
@@ -226,6 +231,11 @@ impl Config {
             "AGROUND_RETENTION_RESERVE",
             &variable,
         )?;
+        set(
+            &mut self.symbols.max_bytes,
+            "AGROUND_SYMBOLS_MAX_BYTES",
+            &variable,
+        )?;
         let capture = &mut self.capture;
         set(&mut capture.policy, "AGROUND_CAPTURE_POLICY", &variable)?;
         set(&mut capture.full_max, "AGROUND_CAPTURE_FULL_MAX", &variable)?;
@@ -267,6 +277,9 @@ impl Config {
             config if !config.state_dir.is_absolute() => wrong("state_dir", "an absolute path"),
             config if !config.import.watch.iter().all(|path| path.is_absolute()) => {
                 wrong("watch", "a list of absolute paths")
+            }
+            config if !(1..=86_400).contains(&config.symbols.fetch_seconds) => {
+                wrong("fetch_seconds", "between 1 and 86400")
             }
             config if !config.runtime_dir.is_absolute() => wrong("runtime_dir", "an absolute path"),
             _ => Ok(self),

@@ -1,6 +1,7 @@
 //! The running service: what it is made of, how it starts and ends.
 
 use crate::config::Config;
+use crate::debuginfod::{self, Servers};
 use crate::runtimes::Engines;
 use crate::status::Live;
 use crate::{import, intake, queue, retention, runtimes};
@@ -37,6 +38,10 @@ pub(crate) struct Inner {
     pub(crate) retaining: tokio::sync::Mutex<()>,
     /// Who is asked for what the helper could not read.
     pub(crate) engines: Engines,
+    /// Who is asked for symbols.
+    pub(crate) servers: Servers,
+    /// Told when a report lacks symbols.
+    pub(crate) lacking: Notify,
     /// Permits to take in cores that are handed in.
     pub(crate) importing: Semaphore,
     /// Cores that could not be made lean since the start.
@@ -127,6 +132,8 @@ impl Daemon {
             retain: Notify::new(),
             room: Notify::new(),
             engines: Engines::new(&config.runtimes),
+            servers: Servers::new(&config.symbols.debuginfod),
+            lacking: Notify::new(),
             importing: Semaphore::new(import::AT_ONCE),
             unthinnable: Mutex::default(),
             retaining: tokio::sync::Mutex::new(()),
@@ -141,11 +148,15 @@ impl Daemon {
             tokio::spawn(retention::run(Arc::clone(&inner))),
             tokio::spawn(import::watch(Arc::clone(&inner))),
             tokio::spawn(runtimes::run(Arc::clone(&inner))),
+            tokio::spawn(debuginfod::run(Arc::clone(&inner))),
         ];
         tasks.extend(
             (0..inner.config.workers).map(|_| tokio::spawn(queue::run(Arc::clone(&inner)))),
         );
         *lock(&inner.tasks) = tasks;
+        let came = Arc::clone(&inner);
+        let used = blocking("use symbols that came", move || came.use_what_came()).await;
+        used.unwrap_or(Ok(()))?;
         Ok(Self { inner })
     }
 
@@ -169,9 +180,7 @@ impl Daemon {
 
     /// Queues an analysis of the dump again. Blocks on disk.
     pub fn reanalyze(&self, id: &DumpId) -> Result<(), StoreError> {
-        self.inner.store.queue_job(id)?;
-        self.inner.work.notify_one();
-        Ok(())
+        self.inner.reanalyze(id)
     }
 
     /// Stops intake, ends workers (their jobs stay queued), returns when all is quiet.
@@ -190,6 +199,13 @@ impl Inner {
     /// Tells those who follow; nobody may be there.
     pub(crate) fn tell(&self, event: Event) {
         let _ = self.events.send(event);
+    }
+
+    /// Queues an analysis of the dump again. Blocks on disk.
+    pub(crate) fn reanalyze(&self, id: &DumpId) -> Result<(), StoreError> {
+        self.store.queue_job(id)?;
+        self.work.notify_one();
+        Ok(())
     }
 
     /// The moving part of the status.

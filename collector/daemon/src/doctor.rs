@@ -8,6 +8,7 @@ mod kernel_log;
 
 pub use kernel_log::{KernelLog, Loss};
 
+use crate::symbols::ServerStatus;
 use aground_helper::install::{self, KernelSettings};
 use aground_helper::layout;
 use aground_helper::listener::SOCKET_PATH;
@@ -86,6 +87,8 @@ pub struct Facts {
     pub daemon: Option<Result<String, String>>,
     /// Whether a listener answers on the socket.
     pub listener: bool,
+    /// Servers that the daemon asks for symbols.
+    pub symbol_servers: Vec<ServerStatus>,
 }
 
 impl Facts {
@@ -123,6 +126,7 @@ impl Facts {
             lasting: is_lasting(Path::new("/etc/sysctl.d")),
             suid_dumpable: first_number("/proc/sys/fs/suid_dumpable"),
             daemon: None,
+            symbol_servers: vec![],
             listener: Path::new(SOCKET_PATH).exists(),
             state_dir: state_dir.to_owned(),
             kernel,

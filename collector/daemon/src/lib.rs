@@ -8,6 +8,7 @@
 
 mod config;
 mod daemon;
+mod debuginfod;
 pub mod doctor;
 mod governor;
 pub mod import;
@@ -24,10 +25,11 @@ mod thin;
 mod worker;
 
 pub use config::retention::{Retention, Share};
+pub use config::symbols::{Server, Symbols};
 pub use config::{Config, ConfigError};
 pub use daemon::{Daemon, DaemonError, Event};
 pub use governor::Governed;
 pub use import::{Claims, Import, ImportError};
 pub use retention::{GivenUp, Prune, RetentionStatus, What};
 pub use status::{DaemonStatus, EngineStatus};
-pub use symbols::Uploaded;
+pub use symbols::{ServerStatus, SymbolsStatus, Uploaded};

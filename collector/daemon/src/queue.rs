@@ -2,6 +2,7 @@
 
 use crate::daemon::{Event, Inner, blocking, chain};
 use crate::label;
+use crate::symbols;
 use crate::worker::{self, Failed, WorkerError};
 use aground_analyzer::report::{Partial, Report};
 use aground_helper::id::DumpId;
@@ -199,20 +200,34 @@ async fn keep(
 ) -> Result<(), StoreError> {
     let store = daemon.store.clone();
     let dump = id.clone();
+    let lacks = report
+        .modules
+        .iter()
+        .any(|module| !module.wanted.is_empty());
+    let inner = Arc::clone(daemon);
     let kept = blocking("keep a report", move || {
-        label::group(&store.record(&dump)?, &mut report.signature);
+        let record = store.record(&dump)?;
+        let known = symbols::known(&record, store.wanted_symbols(&dump)?);
+        label::group(&record, &mut report.signature);
         match store.assign(&dump, &report, failure.as_deref()) {
             // Waiting would not make the signature better.
             Err(error @ StoreError::BadSignature) => {
                 store.fail_job(&dump, &error.to_string()).map(|()| None)
             }
-            other => other.map(Some),
+            Ok(assigned) => {
+                inner.use_what_is_here(&dump, &report, &known)?;
+                Ok(Some(assigned))
+            }
+            Err(error) => Err(error),
         }
     });
     if let Some(Assignment { group, new_group }) = kept.await.unwrap_or(Ok(None))? {
         tracing::info!(dump = %id, group, new_group, "analysed");
         // Memory that was to be kept until now may go.
         daemon.retain.notify_one();
+        if lacks {
+            daemon.lacking.notify_one();
+        }
         daemon.tell(Event::Report {
             id: id.to_string(),
             group,

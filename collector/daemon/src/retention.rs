@@ -268,8 +268,9 @@ impl Inner {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Removes modules nobody needs, and makes the reserve whole again when there is room.
+    /// Removes modules nobody needs and symbols that are too much, and makes the reserve whole again when there is room.
     pub(crate) fn tidy_up(&self, freed: bool) {
+        self.limit_symbols();
         if freed && let Err(error) = self.store.sweep_modules() {
             tracing::error!(
                 error = chain(&error),

@@ -4,6 +4,7 @@ use crate::daemon::Daemon;
 use crate::doctor;
 use crate::retention::RetentionStatus;
 use crate::spool;
+use crate::symbols::SymbolsStatus;
 use aground_helper::{install, layout};
 use aground_store::types::StoreStatus;
 use serde::{Deserialize, Serialize};
@@ -49,6 +50,9 @@ pub struct DaemonStatus {
     /// The container engines that are followed.
     #[serde(default)]
     pub engines: Vec<EngineStatus>,
+    /// Files of symbols and who is asked for them.
+    #[serde(default)]
+    pub symbols: SymbolsStatus,
 }
 
 /// A container engine whose events are followed.
@@ -102,6 +106,7 @@ impl Daemon {
             );
             StoreStatus::default()
         });
+        let symbols = self.inner.symbols_status();
         let core_pattern = read_line("/proc/sys/kernel/core_pattern");
         let live = self.inner.live();
         DaemonStatus {
@@ -121,6 +126,7 @@ impl Daemon {
             waiting: live.waiting.clone(),
             retention: live.retention.clone(),
             engines: self.inner.engines.status(),
+            symbols,
         }
     }
 }
@@ -131,6 +137,7 @@ impl Daemon {
         let min_free = self.inner.live().retention.limits.min_free;
         let mut facts = doctor::Facts::gather(&self.inner.config.state_dir, min_free);
         facts.daemon = Some(Ok(env!("CARGO_PKG_VERSION").to_owned()));
+        facts.symbol_servers = self.inner.servers.status();
         doctor::examine(&facts)
     }
 }

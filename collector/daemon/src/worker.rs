@@ -16,6 +16,7 @@ use aground_analyzer::manifest::{DebugFile, Manifest, ModuleFile};
 use aground_analyzer::report::{ProcessFacts, Report, Signal};
 use aground_helper::id::DumpId;
 use aground_helper::record::{Access, Kept, Module, Record};
+use aground_store::symbols::Source;
 use aground_store::{Store, StoreError};
 use command_fds::{CommandFdExt, FdMapping};
 use conversation::Limits;
@@ -153,7 +154,7 @@ fn prepare(store: &Store, id: &DumpId, analyzer: &Path) -> Result<Task, WorkerEr
         vec![]
     };
     let debug_files = if with_memory {
-        debug_files(store, &record, &mut files)?
+        debug_files(store, &record, store.wanted_symbols(id)?, &mut files)?
     } else {
         vec![]
     };
@@ -215,23 +216,29 @@ fn open_module(
     }
 }
 
-/// Uploaded symbols of the modules, and what those share with others.
+/// Kept symbols of the modules, what the last report lacked, and what those share with others.
 fn debug_files(
     store: &Store,
     record: &Record,
+    lacking: Vec<String>,
     files: &mut Vec<OwnedFd>,
 ) -> Result<Vec<DebugFile>, WorkerError> {
-    let wanted = record.modules.iter();
-    let mut wanted: VecDeque<String> = wanted.filter_map(|it| it.build_id.clone()).collect();
+    let modules = record.modules.iter();
+    let mut wanted: VecDeque<String> = modules.filter_map(|it| it.build_id.clone()).collect();
+    wanted.extend(lacking);
     let mut asked = HashSet::new();
     let mut found = vec![];
     while let Some(build_id) = wanted.pop_front().filter(|_| files.len() < MOST_FILES) {
         if !asked.insert(build_id.clone()) {
             continue;
         }
-        if let Some((file, facts)) = store.symbol_file(&build_id)? {
+        if let Some((file, facts)) = store.use_symbols(&build_id)? {
             let fd = hand_over(files, file.into());
-            found.push(DebugFile { build_id, fd });
+            found.push(DebugFile {
+                build_id,
+                fd,
+                fetched: facts.source == Source::Debuginfod,
+            });
             wanted.extend(facts.shared);
         }
     }

@@ -8,6 +8,7 @@ use crate::jobs;
 use crate::modules::is_sha256;
 use crate::store::{Store, StoreError};
 use crate::types::DumpStatus;
+use crate::wanted;
 use aground_analyzer::report::{Report, Signature};
 use aground_helper::id::DumpId;
 use aground_helper::layout;
@@ -119,6 +120,7 @@ impl Store {
                 }
             }
             replace_functions(sql, key, report)?;
+            wanted::replace(sql, key, report)?;
             jobs::end(sql, id)?;
             events::push(sql, Kind::Report, id, Some(&group), new_group)?;
             Ok(Assignment {

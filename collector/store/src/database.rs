@@ -7,13 +7,14 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Every migration in order; number 1 is the first. Append-only, see `migrations/README.md`.
-const MIGRATIONS: [&str; 6] = [
+const MIGRATIONS: [&str; 7] = [
     include_str!("../../../migrations/0001_initial.sql"),
     include_str!("../../../migrations/0002_retention.sql"),
     include_str!("../../../migrations/0003_identity.sql"),
     include_str!("../../../migrations/0004_imports.sql"),
     include_str!("../../../migrations/0005_facts.sql"),
     include_str!("../../../migrations/0006_again.sql"),
+    include_str!("../../../migrations/0007_wanted_symbols.sql"),
 ];
 
 /// Connections that only read. Pages and API calls are short, so a few are enough.

@@ -29,6 +29,7 @@ mod status;
 pub mod store;
 pub mod symbols;
 pub mod types;
+pub mod wanted;
 
 pub use admit::Reindexed;
 pub use assign::Assignment;

@@ -1,4 +1,4 @@
-//! Symbols that people uploaded: a file by build ID and beside it what it is (`.json`).
+//! Symbols that people uploaded or a server sent: a file by build ID and beside it what it is (`.json`).
 //!
 //! No database: the files are the truth, and there are few of them.
 
@@ -8,8 +8,10 @@ use aground_analyzer::describe::Description;
 use aground_helper::id::DumpId;
 use aground_helper::layout;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// What describes a file of symbols.
 const FACTS: &str = "json";
@@ -29,11 +31,34 @@ pub struct SymbolFile {
     pub size: u64,
     /// When it came, milliseconds since the epoch.
     pub uploaded_at_ms: i64,
+    /// Where it came from.
+    #[serde(default)]
+    pub source: Source,
+    /// When an analysis used it last, milliseconds since the epoch.
+    #[serde(default)]
+    pub used_at_ms: i64,
+}
+
+/// Where a file of symbols came from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Source {
+    /// Somebody handed it in.
+    #[default]
+    Uploaded,
+    /// A debuginfod server sent it.
+    Debuginfod,
 }
 
 impl SymbolFile {
     /// What a worker said of a file.
-    pub fn new(description: Description, name: &str, size: u64, now_ms: i64) -> Self {
+    pub fn new(
+        description: Description,
+        name: &str,
+        source: Source,
+        size: u64,
+        now_ms: i64,
+    ) -> Self {
         Self {
             build_id: description.build_id,
             name: name.chars().take(200).collect(),
@@ -41,8 +66,32 @@ impl SymbolFile {
             shared: description.shared,
             size,
             uploaded_at_ms: now_ms,
+            source,
+            used_at_ms: now_ms,
         }
     }
+}
+
+impl Source {
+    /// The word in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Source::Uploaded => "uploaded",
+            Source::Debuginfod => "debuginfod",
+        }
+    }
+}
+
+/// What lies beside a file, and when that was used.
+fn described(path: &Path) -> Result<Option<SymbolFile>, StoreError> {
+    let Some(mut facts) = files::read_json::<SymbolFile>(&path.with_extension(FACTS))? else {
+        return Ok(None);
+    };
+    let used = fs::metadata(path).and_then(|file| file.modified()).ok();
+    let used = used.and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+    let used_ms = used.and_then(|since| i64::try_from(since.as_millis()).ok());
+    facts.used_at_ms = used_ms.unwrap_or(facts.uploaded_at_ms);
+    Ok(Some(facts))
 }
 
 impl Store {
@@ -66,7 +115,7 @@ impl Store {
         for entry in fs::read_dir(&directory).map_err(failed("cannot list", &directory))? {
             let path = entry.map_err(failed("cannot list", &directory))?.path();
             if path.extension().is_some_and(|extension| extension == FACTS) {
-                found.extend(files::read_json::<SymbolFile>(&path)?);
+                found.extend(described(&path.with_extension(""))?);
             }
         }
         found.sort_by(|one: &SymbolFile, other| one.build_id.cmp(&other.build_id));
@@ -81,8 +130,49 @@ impl Store {
         let Some(file) = files::open_optional(&path)? else {
             return Ok(None);
         };
-        let facts = files::read_json(&path.with_extension(FACTS))?;
-        Ok(facts.map(|facts| (file, facts)))
+        Ok(described(&path)?.map(|facts| (file, facts)))
+    }
+
+    /// The same for an analysis, which counts as use: what was used last goes last.
+    pub fn use_symbols(&self, build_id: &str) -> Result<Option<(File, SymbolFile)>, StoreError> {
+        let found = self.symbol_file(build_id)?;
+        if let Some((file, _)) = &found {
+            let path = self.symbol_path(build_id)?;
+            file.set_modified(SystemTime::now())
+                .map_err(failed("cannot note the use of", &path))?;
+        }
+        Ok(found)
+    }
+
+    /// Whether there is a file of this build ID.
+    pub fn has_symbols(&self, build_id: &str) -> bool {
+        self.symbol_path(build_id)
+            .is_ok_and(|path| path.with_extension(FACTS).is_file())
+    }
+
+    /// Removes files, those used longest ago first, until all together have at most `max_bytes`.
+    /// What an analysis that is queued or under way may use stays. Returns what went.
+    pub fn limit_symbols(&self, max_bytes: u64) -> Result<Vec<SymbolFile>, StoreError> {
+        let mut files = self.symbols()?;
+        let mut held = files
+            .iter()
+            .fold(0_u64, |sum, it| sum.saturating_add(it.size));
+        if held <= max_bytes {
+            return Ok(vec![]);
+        }
+        let needed = self.symbols_in_use()?;
+        files.retain(|file| !needed.contains(&file.build_id));
+        files.sort_by_key(|file| file.used_at_ms);
+        let mut removed = vec![];
+        for file in files {
+            if held <= max_bytes {
+                break;
+            }
+            self.remove_symbols(&file.build_id)?;
+            held = held.saturating_sub(file.size);
+            removed.push(file);
+        }
+        Ok(removed)
     }
 
     /// Removes the file of a build ID.
@@ -96,17 +186,32 @@ impl Store {
         files::remove_file(&path)
     }
 
-    /// The dumps whose processes had a module of this build ID mapped, the newest first, as far
-    /// as they can be analysed again.
+    /// The dumps whose processes had a module of this build ID mapped, or lack this file, the
+    /// newest first, as far as they can be analysed again.
     pub fn dumps_with_build_id(&self, build_id: &str) -> Result<Vec<DumpId>, StoreError> {
         self.inner.database.read(|sql| {
             let mut query = sql.prepare_cached(
-                "SELECT dumps.id FROM dumps JOIN dump_modules ON dump_modules.dump = dumps.key
-                 JOIN modules ON modules.key = dump_modules.module
-                 WHERE modules.build_id = ?1 AND dumps.kept <> 'none'
-                 GROUP BY dumps.key ORDER BY dumps.crashed_at_ms DESC",
+                "SELECT dumps.id FROM dumps WHERE dumps.kept <> 'none' AND dumps.key IN (
+                   SELECT dump FROM dump_modules JOIN modules ON modules.key = dump_modules.module
+                     WHERE modules.build_id = ?1
+                   UNION SELECT dump FROM wanted_symbols WHERE file = ?1)
+                 ORDER BY dumps.crashed_at_ms DESC",
             )?;
             let rows = query.query_map([build_id], |row| crate::dumps::id_column(row, 0))?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// Build IDs of which a queued analysis may use the file.
+    fn symbols_in_use(&self) -> Result<BTreeSet<String>, StoreError> {
+        self.inner.database.read(|sql| {
+            let mut query = sql.prepare_cached(
+                "SELECT modules.build_id FROM jobs JOIN dump_modules USING (dump)
+                   JOIN modules ON modules.key = dump_modules.module
+                   WHERE modules.build_id IS NOT NULL
+                 UNION SELECT file FROM jobs JOIN wanted_symbols USING (dump)",
+            )?;
+            let rows = query.query_map([], |row| row.get(0))?;
             Ok(rows.collect::<Result<_, _>>()?)
         })
     }

@@ -1,7 +1,7 @@
 //! An analysis that is stopped by its time limit leaves what it had found, and says so.
 
 use aground_testkit::house::root;
-use aground_testkit::http::request;
+use aground_testkit::http::post;
 use aground_testkit::run::{eventually, finish};
 use aground_testkit::site::{Site, text};
 use std::fs;
@@ -94,10 +94,8 @@ fn a_worker_whose_time_is_over_leaves_its_stacks() {
 
     // With time enough it is as if nothing had been.
     fs::write(site.path().join("go"), "").unwrap();
-    let again = format!(
-        "POST /api/v1/dumps/{id}/analyze HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
-    );
-    assert_eq!(request(site.port(), &again).status, 202);
+    let again = post(site.port(), &format!("/api/v1/dumps/{id}/analyze"));
+    assert_eq!(again.status, 202);
     let after = eventually(Duration::from_mins(1), || {
         let dump = site.dump(id);
         let whole = dump["summary"]["status"] == "analyzed";

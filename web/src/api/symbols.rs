@@ -6,12 +6,14 @@ use crate::App;
 use crate::problem::Problem;
 use aground_daemon::Uploaded;
 use aground_store::symbols::SymbolFile;
+use aground_store::wanted::MissingSymbols;
 use aground_store::{Store, StoreError};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
 use tokio_util::io::ReaderStream;
 
 /// `POST /api/v1/symbols?name=`: the body is an ELF file with debug information or a symbol table
@@ -33,6 +35,38 @@ pub async fn upload(
 /// `GET /api/v1/symbols`: all files, by build ID.
 pub async fn list(State(app): State<App>) -> Result<Json<Vec<SymbolFile>>, Problem> {
     Ok(Json(blocking(&app, Store::symbols).await?))
+}
+
+/// The most files that are listed as missing.
+const MISSING_MAX: usize = 1000;
+
+/// `GET /api/v1/symbols/missing`: files that crashes lack, those that most crashes lack first.
+pub async fn missing(State(app): State<App>) -> Result<Json<Vec<MissingSymbols>>, Problem> {
+    Ok(Json(
+        blocking(&app, |store: &Store| store.missing_symbols(MISSING_MAX)).await?,
+    ))
+}
+
+/// What servers are asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fetching {
+    /// How many files.
+    pub files: usize,
+}
+
+/// `POST /api/v1/symbols/fetch`: the debuginfod servers are asked for all that is missing, also
+/// for what they did not have before.
+pub async fn fetch(State(app): State<App>) -> Result<(StatusCode, Json<Fetching>), Problem> {
+    let daemon = app.daemon.clone();
+    let files = tokio::task::spawn_blocking(move || daemon.fetch_symbols()).await??;
+    let files = files.ok_or_else(|| {
+        Problem::new(
+            StatusCode::CONFLICT,
+            "no-servers",
+            "no debuginfod server is configured ([symbols] debuginfod = [...])",
+        )
+    })?;
+    Ok((StatusCode::ACCEPTED, Json(Fetching { files })))
 }
 
 /// `GET /api/v1/symbols/{build_id}`: the file.

@@ -55,6 +55,9 @@ async fn here(arguments: &Arguments, session: &Session) -> Result<Vec<Check>, Fa
         .as_ref()
         .map_or(0, |status| status.retention.limits.min_free);
     let mut facts = Facts::gather(&state_dir, min_free);
+    if let Ok(status) = &status {
+        facts.symbol_servers.clone_from(&status.symbols.debuginfod);
+    }
     facts.daemon = Some(
         status
             .map(|status| status.version)

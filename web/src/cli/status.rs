@@ -60,6 +60,7 @@ fn facts(status: &DaemonStatus, now_ms: i64) -> Vec<(&'static str, String)> {
         ("Stored", stored(status)),
         ("Limits", limits(status)),
         ("Engines", engines(status)),
+        ("Symbols", symbols(status)),
     ];
     let retention = &status.retention;
     if let Some(unmet) = &retention.unmet {
@@ -151,6 +152,25 @@ fn engines(status: &DaemonStatus) -> String {
         return "none followed".to_owned();
     }
     engines.join(", ")
+}
+
+fn symbols(status: &DaemonStatus) -> String {
+    let symbols = &status.symbols;
+    let mut text = format!(
+        "{}, {} of {} used",
+        counted(symbols.files, "file"),
+        human::size(symbols.bytes),
+        human::size(symbols.max_bytes)
+    );
+    for server in &symbols.debuginfod {
+        let came = counted(server.fetched, "file");
+        // Writing to a String cannot fail.
+        let _ = write!(text, ", {came} from {}", server.url);
+        if let Some(trouble) = &server.trouble {
+            let _ = write!(text, " (trouble: {trouble})");
+        }
+    }
+    text
 }
 
 fn limits(status: &DaemonStatus) -> String {

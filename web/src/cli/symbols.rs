@@ -7,9 +7,11 @@ use super::progress::Progress;
 use super::session::{Failure, Session};
 use super::template::Format;
 use super::text::visible;
+use crate::api::symbols::Fetching;
 use crate::client::{ClientError, encode};
 use aground_daemon::Uploaded;
 use aground_store::symbols::SymbolFile;
+use aground_store::wanted::MissingSymbols;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use tokio_util::io::ReaderStream;
@@ -29,6 +31,12 @@ enum Action {
     /// List the symbols that were handed in
     #[command(help_template = super::HELP, visible_alias = "list")]
     Ls(List),
+    /// List the symbols that crashes lack, those that most crashes lack first
+    #[command(help_template = super::HELP)]
+    Missing(List),
+    /// Ask the debuginfod servers now for all that is missing
+    #[command(help_template = super::HELP)]
+    Fetch,
     /// Remove symbols; the reports they made stay
     #[command(help_template = super::HELP)]
     Rm(Remove),
@@ -67,9 +75,24 @@ const LISTING: Listing = Listing {
         field("Name", "NAME"),
         field("Debug", "SYMBOLS"),
         field("Size", "SIZE"),
-        field("Uploaded", "UPLOADED"),
+        field("Source", "SOURCE"),
+        field("Uploaded", "CAME"),
+        field("Used", "USED"),
     ],
-    columns: &["BuildID", "Name", "Debug", "Size", "Uploaded"],
+    columns: &[
+        "BuildID", "Name", "Debug", "Size", "Source", "Uploaded", "Used",
+    ],
+};
+
+const MISSING: Listing = Listing {
+    fields: &[
+        field("BuildID", "BUILD ID"),
+        field("Module", "MODULE"),
+        field("Crashes", "CRASHES"),
+        field("LastSeen", "LAST SEEN"),
+        field("Asked", "DEBUGINFOD"),
+    ],
+    columns: &["BuildID", "Module", "Crashes", "LastSeen", "Asked"],
 };
 
 const fn field(name: &'static str, header: &'static str) -> Field {
@@ -81,6 +104,8 @@ pub async fn run(arguments: &Arguments, session: &mut Session) -> Result<(), Fai
     match &arguments.action {
         Action::Upload(upload) => upload_all(upload, session).await,
         Action::Ls(arguments) => list(arguments, session).await,
+        Action::Missing(arguments) => list_missing(arguments, session).await,
+        Action::Fetch => fetch(session).await,
         Action::Rm(remove) => remove_all(remove, session).await,
     }
 }
@@ -143,10 +168,38 @@ fn row(file: SymbolFile, now_ms: i64) -> Row {
             file.name,
             file.debug,
             human::size(file.size),
+            file.source.as_str().to_owned(),
             human::ago(file.uploaded_at_ms, now_ms),
+            human::ago(file.used_at_ms, now_ms),
         ],
         ..Row::default()
     }
+}
+
+async fn list_missing(arguments: &List, session: &mut Session) -> Result<(), Failure> {
+    let files: Vec<MissingSymbols> = session.client.get("/api/v1/symbols/missing").await?;
+    let now = session.now_ms;
+    let row = |file: MissingSymbols| Row {
+        values: vec![
+            file.build_id,
+            file.module,
+            file.crashes.to_string(),
+            human::ago(file.last_seen_ms, now),
+            file.outcome.unwrap_or_else(|| "not asked".to_owned()),
+        ],
+        ..Row::default()
+    };
+    let rows: Vec<Row> = files.into_iter().map(row).collect();
+    let format = Format::parse(arguments.format.as_deref());
+    MISSING.print(session, &rows, &format, arguments.quiet)
+}
+
+async fn fetch(session: &mut Session) -> Result<(), Failure> {
+    let asked: Fetching = session.client.post("/api/v1/symbols/fetch").await?;
+    let files = asked.files;
+    let plural = if files == 1 { "" } else { "s" };
+    writeln!(session.out, "asking for {files} file{plural}")?;
+    Ok(())
 }
 
 async fn remove_all(remove: &Remove, session: &mut Session) -> Result<(), Failure> {

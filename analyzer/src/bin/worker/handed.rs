@@ -9,7 +9,7 @@ use std::io;
 /// The module files of a manifest, mapped.
 pub struct Handed {
     modules: Vec<Captured>,
-    debug_files: BTreeMap<String, Bytes>,
+    debug_files: BTreeMap<String, Offer>,
     mapped_bytes: u64,
 }
 
@@ -38,11 +38,8 @@ impl Handed {
         Ok(bytes)
     }
 
-    fn uploaded(&self, build_id: &str) -> Option<Offer> {
-        Some(Offer {
-            bytes: self.debug_files.get(build_id)?.clone(),
-            origin: "uploaded",
-        })
+    fn separate(&self, build_id: &str) -> Option<Offer> {
+        self.debug_files.get(build_id).cloned()
     }
 
     /// Maps all modules and debug files; one that cannot be mapped counts as missing.
@@ -58,8 +55,14 @@ impl Handed {
             });
         }
         for file in &manifest.debug_files {
+            let origin = if file.fetched {
+                "debuginfod"
+            } else {
+                "uploaded"
+            };
             if let Ok(bytes) = self.map(file.fd) {
-                self.debug_files.insert(file.build_id.clone(), bytes);
+                let offer = Offer { bytes, origin };
+                self.debug_files.insert(file.build_id.clone(), offer);
             }
         }
     }
@@ -94,10 +97,10 @@ impl ModuleSource for Handed {
     }
 
     fn debug_file(&mut self, wanted: WantedDebug<'_>) -> Option<Offer> {
-        self.uploaded(wanted.build_id?)
+        self.separate(wanted.build_id?)
     }
 
     fn shared_debug_file(&mut self, _path: &str, build_id: &str) -> Option<Offer> {
-        self.uploaded(build_id)
+        self.separate(build_id)
     }
 }

@@ -21,6 +21,7 @@ pub(super) fn all(facts: &Facts) -> Vec<Check> {
         space(facts),
         daemon(facts),
         spool(facts),
+        debuginfod(facts),
         losses(facts),
         previous(facts),
         boot(facts),
@@ -204,6 +205,22 @@ fn daemon(facts: &Facts) -> Option<Check> {
     })
 }
 
+fn debuginfod(facts: &Facts) -> Option<Check> {
+    let name = "debuginfod";
+    let servers = &facts.symbol_servers;
+    let trouble = servers
+        .iter()
+        .find_map(|server| Some((&server.url, server.trouble.as_ref()?)));
+    if let Some((url, trouble)) = trouble {
+        let finding = format!("{url}: {trouble}");
+        let advice = "see [symbols] in the configuration; analyses go on without its symbols";
+        return Some(check(name, Health::Warn, finding, advice));
+    }
+    let fetched = servers.iter().map(|server| server.fetched).sum::<u64>();
+    let finding = format!("{} asked, {fetched} files came", servers.len());
+    (!servers.is_empty()).then(|| check(name, Health::Ok, finding, ""))
+}
+
 fn spool(facts: &Facts) -> Option<Check> {
     let name = "spool";
     if facts.rejected > 0 {
@@ -358,6 +375,7 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::semicolon_if_nothing_returned)]
     use super::*;
     use crate::doctor::KernelLog;
+    use crate::symbols::ServerStatus;
     use aground_helper::install::KernelSettings;
     use std::path::{Path, PathBuf};
 
@@ -393,6 +411,7 @@ mod tests {
             suid_dumpable: Some(2),
             daemon: Some(Ok(env!("CARGO_PKG_VERSION").to_owned())),
             listener: false,
+            symbol_servers: vec![],
         }
     }
 
@@ -443,7 +462,7 @@ mod tests {
     #[test]
     fn every_trouble_is_found() {
         type Change = fn(&mut Facts);
-        let changes: [(&str, Health, &str, Change); 15] = [
+        let changes: [(&str, Health, &str, Change); 16] = [
             ("core_pipe_limit", Health::Fail, "it is 0", |f| {
                 f.kernel = Some(settings(OURS, "0"))
             }),
@@ -506,6 +525,13 @@ mod tests {
                     losses: vec![(Loss::OverPipeLimit, 2)],
                     last: None,
                 });
+            }),
+            ("debuginfod", Health::Warn, "http://s:80: refused", |f| {
+                f.symbol_servers = vec![ServerStatus {
+                    url: "http://s:80".to_owned(),
+                    fetched: 3,
+                    trouble: Some("refused".to_owned()),
+                }];
             }),
             ("next boot", Health::Warn, "nothing", |f| f.lasting = false),
             ("setuid programs", Health::Warn, "anybody's", |f| {

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod debuginfod;
 mod given;
 mod intake;
 mod retention;

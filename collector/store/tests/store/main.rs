@@ -8,3 +8,4 @@ mod grouping;
 mod keeping;
 mod queries;
 mod recovery;
+mod symbols;

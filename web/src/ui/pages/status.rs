@@ -276,6 +276,7 @@ fn storage(status: &DaemonStatus) -> Vec<Fact> {
             "memory is given up for it",
         ),
         fact("Quota", quota, "of cores and modules").alarming_if(retention.unmet.is_some()),
+        fact("Symbols", symbols_held(status), "uploaded and fetched"),
         fact("Pinned", text::grouped(store.pinned), "never given up"),
         fact(
             "Reserve",
@@ -284,6 +285,12 @@ fn storage(status: &DaemonStatus) -> Vec<Fact> {
         )
         .alarming_if(retention.reserve_bytes < retention.reserve_wanted),
     ]
+}
+
+fn symbols_held(status: &DaemonStatus) -> String {
+    let symbols = &status.symbols;
+    let (held, most) = (bytes::size(symbols.bytes), bytes::size(symbols.max_bytes));
+    format!("{held} of {most}")
 }
 
 /// `GET /status`.

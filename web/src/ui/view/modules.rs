@@ -68,20 +68,27 @@ fn symbols(module: &Module) -> String {
 
 /// Which analysis a report is, and whose symbols made it better; `None` for the first.
 pub fn revision(report: &Report) -> Option<String> {
-    let uploaded = report
-        .modules
-        .iter()
-        .filter(|module| module.debug_from.as_deref() == Some("uploaded"));
-    let names: Vec<String> = uploaded
+    let uploaded = symbols_from(report, "uploaded");
+    let fetched = symbols_from(report, "debuginfod");
+    let uploaded = uploaded.map(|of| format!(", with uploaded symbols of {of}"));
+    let fetched = fetched.map(|of| format!(", with symbols from debuginfod of {of}"));
+    let with: String = [uploaded, fetched].into_iter().flatten().collect();
+    (report.revision > 1 || !with.is_empty())
+        .then(|| format!("analysis {}{with}", report.revision.max(1)))
+}
+
+/// The modules whose symbols came from there: their names, or how many.
+fn symbols_from(report: &Report, source: &str) -> Option<String> {
+    let modules = report.modules.iter();
+    let from_there = modules.filter(|module| module.debug_from.as_deref() == Some(source));
+    let names: Vec<String> = from_there
         .map(|module| clip(base_name(&module.path), 80))
         .collect();
-    let with = match names.len() {
-        0 => String::new(),
-        1..=3 => format!(", with uploaded symbols of {}", names.join(", ")),
-        count => format!(", with uploaded symbols of {count} modules"),
-    };
-    (report.revision > 1 || !names.is_empty())
-        .then(|| format!("analysis {}{with}", report.revision.max(1)))
+    match names.len() {
+        0 => None,
+        1..=3 => Some(names.join(", ")),
+        count => Some(format!("{count} modules")),
+    }
 }
 
 /// Modules that have frames without lines for want of debug information, by name and build ID.
