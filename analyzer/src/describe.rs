@@ -12,7 +12,8 @@ pub(crate) const BUILD_ID_MAX: usize = 64;
 /// What a file of symbols is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Description {
-    /// Build ID of the module it belongs to, lowercase hexadecimal.
+    /// Build ID of the module it belongs to, lowercase hexadecimal; of a file without one, what
+    /// [`linked_by`] makes of its checksum.
     pub build_id: String,
     /// The best it has: `dwarf` or `symtab`.
     pub debug: String,
@@ -24,20 +25,26 @@ pub struct Description {
 pub fn describe(bytes: Bytes) -> Result<Description, &'static str> {
     let image = Image::new(bytes);
     let object = image.object().ok_or("no ELF file")?;
-    let build_id = object.build_id().ok_or("without a build ID")?;
-    if !(2..=BUILD_ID_MAX).contains(&(build_id.len() / 2)) {
-        return Err("with a build ID of an absurd length");
-    }
     let debug = match () {
         () if object.has(".debug_info") => "dwarf",
         () if object.has(".symtab") || object.has(".gnu_debugdata") => "symtab",
         () => return Err("without symbols: neither .debug_info nor .symtab"),
+    };
+    let build_id = match object.build_id() {
+        Some(id) if (2..=BUILD_ID_MAX).contains(&(id.len() / 2)) => id,
+        Some(_) => return Err("with a build ID of an absurd length"),
+        None => linked_by(crc32fast::hash(image.bytes())),
     };
     Ok(Description {
         build_id,
         debug: debug.to_owned(),
         shared: shared(&object),
     })
+}
+
+/// What identifies a file that a module's `.gnu_debuglink` names by its CRC-32.
+pub fn linked_by(crc: u32) -> String {
+    format!("crc32-{crc:08x}")
 }
 
 fn shared(object: &Object<'_>) -> Option<String> {

@@ -141,7 +141,7 @@ impl Directories<'_> {
             .flat_map(|path| self.in_debug_directories(path.trim_start_matches('/')));
         beside
             .chain(central)
-            .find(|offer| crc32(&offer.bytes) == crc)
+            .find(|offer| crc32fast::hash(&offer.bytes) == crc)
     }
 }
 
@@ -240,42 +240,5 @@ fn regular(file: File) -> io::Result<File> {
         Ok(file)
     } else {
         Err(io::Error::other("not a regular file"))
-    }
-}
-
-/// The checksum of `.gnu_debuglink`: CRC-32 as zlib's.
-fn crc32(bytes: &[u8]) -> u32 {
-    const TABLE: [u32; 256] = crc_table();
-    let step = |crc: u32, &byte: &u8| TABLE[usize::from(crc.to_le_bytes()[0] ^ byte)] ^ crc >> 8;
-    !bytes.iter().fold(u32::MAX, step)
-}
-
-const fn crc_table() -> [u32; 256] {
-    let mut table = [0; 256];
-    let mut index = 0;
-    while index < 256 {
-        let mut value = index;
-        let mut bit = 0;
-        while bit < 8 {
-            value = if value & 1 == 1 {
-                0xedb8_8320 ^ value >> 1
-            } else {
-                value >> 1
-            };
-            bit += 1;
-        }
-        table[index as usize] = value;
-        index += 1;
-    }
-    table
-}
-
-#[cfg(test)]
-mod tests {
-    use super::crc32;
-
-    #[test]
-    fn checksum_is_that_of_zlib() {
-        assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
     }
 }

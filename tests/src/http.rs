@@ -51,6 +51,24 @@ pub fn post(port: u16, path: &str) -> Answer {
     request(port, &format!("{head}\r\n\r\n"))
 }
 
+/// Sends a file as a browser's form does, from a page of the site itself.
+#[track_caller]
+pub fn post_file(port: u16, path: &str, field: &str, name: &str, content: &[u8]) -> Answer {
+    const BOUNDARY: &str = "----boundary-of-a-form";
+    let head = format!(
+        "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"{field}\"; filename=\"{name}\"\r\n\
+         Content-Type: application/octet-stream\r\n\r\n"
+    );
+    let end = format!("\r\n--{BOUNDARY}--\r\n");
+    let length = head.len() + content.len() + end.len();
+    let request = format!(
+        "POST {path} HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\nOrigin: http://127.0.0.1:{port}\r\n\
+         Content-Type: multipart/form-data; boundary={BOUNDARY}\r\nContent-Length: {length}\r\n\r\n{head}"
+    );
+    let bytes = [request.as_bytes(), content, end.as_bytes()].concat();
+    send(port, &bytes).unwrap_or_else(|error| panic!("{error}: {request}"))
+}
+
 /// Sends a request as it stands.
 #[track_caller]
 pub fn request(port: u16, request: &str) -> Answer {
@@ -58,9 +76,13 @@ pub fn request(port: u16, request: &str) -> Answer {
 }
 
 fn try_request(port: u16, request: &str) -> std::io::Result<Answer> {
+    send(port, request.as_bytes())
+}
+
+fn send(port: u16, request: &[u8]) -> std::io::Result<Answer> {
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
     stream.set_read_timeout(Some(Duration::from_secs(30)))?;
-    stream.write_all(request.as_bytes())?;
+    stream.write_all(request)?;
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes)?;
     let split = bytes

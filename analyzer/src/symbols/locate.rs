@@ -1,6 +1,6 @@
 //! Decides which separate debug files to ask for, and verifies what comes.
 
-use crate::describe::BUILD_ID_MAX;
+use crate::describe::{BUILD_ID_MAX, linked_by};
 use crate::dump::elf::hexadecimal;
 use crate::image::{Image, Object};
 use crate::modules::{Module, ModuleSource, WantedDebug};
@@ -68,7 +68,10 @@ fn of_module(module: &Module<'_>, source: &mut dyn ModuleSource) -> DebugFiles {
     };
     match debug.as_ref().and_then(Image::object) {
         Some(object) if object.has(".debug_info") => files.share(&object, source),
-        _ => files.wanted.extend(build_id),
+        _ => {
+            let linked = || link.map(|(_, crc)| linked_by(crc));
+            files.wanted.extend(build_id.clone().or_else(linked));
+        }
     }
     files.debug = debug;
     files

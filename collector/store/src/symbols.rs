@@ -16,10 +16,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// What describes a file of symbols.
 const FACTS: &str = "json";
 
+/// What comes before the digits of files that are not known by a build ID: a checksum
+/// (`.gnu_debuglink`).
+const PREFIXES: [&str; 1] = ["crc32-"];
+
 /// A file of symbols.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SymbolFile {
-    /// Build ID of the module it belongs to.
+    /// Build ID of the module it belongs to, or `crc32-…` for a file without one.
     pub build_id: String,
     /// The name it was uploaded under, as it was given; only to be shown.
     pub name: String,
@@ -220,10 +224,13 @@ impl Store {
         self.state_dir().join(layout::SYMBOLS)
     }
 
-    /// A build ID comes from people and hostile files: it becomes a path only as hexadecimal.
+    /// A build ID comes from people and hostile files: it becomes a path only as hexadecimal,
+    /// after a prefix that says what it is when it is none.
     fn symbol_path(&self, build_id: &str) -> Result<PathBuf, StoreError> {
+        let digits = PREFIXES.iter().find_map(|it| build_id.strip_prefix(it));
+        let digits = digits.unwrap_or(build_id);
         let hexadecimal = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-        if !(4..=128).contains(&build_id.len()) || !build_id.bytes().all(hexadecimal) {
+        if !(4..=128).contains(&digits.len()) || !digits.bytes().all(hexadecimal) {
             return Err(StoreError::NotFound("symbols"));
         }
         Ok(self.symbols_dir().join(build_id))

@@ -1,6 +1,7 @@
 //! Symbols that come after the crash: handed in, checked, used, and taken away again.
 
 use aground_testkit::house::{program, root};
+use aground_testkit::http::{post, post_file};
 use aground_testkit::run::{eventually, finish};
 use aground_testkit::site::{Site, text};
 use serde_json::Value;
@@ -37,6 +38,88 @@ fn own_lines(dump: &Value, program: &Path) -> usize {
     frames
         .filter(|frame| frame["module"] == text(program) && frame["line"].is_u64())
         .count()
+}
+
+/// By the form of the page, which says what is missing and what is kept.
+fn a_browser_hands_it_in(site: &Site, id: &str, debug: &Path, build_id: &str) {
+    let lacking = post(site.port(), &format!("/api/v1/dumps/{id}/analyze"));
+    assert_eq!(lacking.status, 202);
+    let page = eventually(Duration::from_mins(1), || {
+        let page = site.get("/symbols").text();
+        let listed = page.contains(build_id) && page.contains("title=\"/");
+        listed.then_some(page.clone()).ok_or(page)
+    });
+    assert!(page.contains("No server is asked"), "{page}");
+    let content = fs::read(debug).unwrap();
+    let other = post_file(site.port(), "/symbols", "file", "a.txt", b"hello");
+    assert_eq!(other.status, 422);
+    assert!(
+        other.text().contains("it is no ELF file"),
+        "{}",
+        other.text()
+    );
+    let sent = post_file(site.port(), "/symbols", "file", "m.debug", &content);
+    assert_eq!(sent.status, 303, "{}", sent.text());
+    let page = site.get("/symbols").text();
+    assert!(
+        page.contains("m.debug") && page.contains(build_id),
+        "{page}"
+    );
+    eventually(Duration::from_mins(1), || {
+        let dump = site.dump(id);
+        let done = dump["report"]["revision"] == 4 && dump["summary"]["status"] == "analyzed";
+        done.then_some(()).ok_or(dump.to_string())
+    });
+}
+
+/// A program without a build ID names its debug file by name and checksum.
+#[test]
+fn symbols_that_are_linked_by_checksum_name_the_frames() {
+    let site = Site::started();
+    let (program, debug) = (site.path().join("linked"), site.path().join("linked.debug"));
+    let source = root().join("tests/programs/many-threads/many-threads.c");
+    let mut gcc = Command::new("gcc");
+    gcc.args(["-g", "-O1", "-pthread", "-Wl,--build-id=none", "-o"]);
+    finish(gcc.arg(&program).arg(source)).ok();
+    objcopy(&["--only-keep-debug", text(&program), text(&debug)]);
+    objcopy(&["--strip-all", text(&program)]);
+    let link = format!("--add-gnu-debuglink={}", text(&debug));
+    objcopy(&[&link, text(&program)]);
+    {
+        let _claim = site.collect();
+        finish(Command::new(&program).args(["4", "16"]));
+    }
+    let before = site.wait_for(1, &[]).remove(0);
+    let id = before["summary"]["id"].as_str().unwrap();
+    assert_eq!(own_lines(&before, &program), 0);
+    let missing = site.aground(&["symbols", "missing"]).ok();
+    let line = missing.lines().find(|line| line.contains("/linked"));
+    let key = line.unwrap().split(' ').next().unwrap();
+    assert!(key.starts_with("crc32-"), "{missing}");
+
+    // Of another content, it is another file.
+    let mut other = fs::read(&debug).unwrap();
+    other.push(0);
+    let changed = site.path().join("changed.debug");
+    fs::write(&changed, other).unwrap();
+    let told = site.aground(&["symbols", "upload", text(&changed)]).ok();
+    assert!(
+        !told.starts_with(key) && told.contains("no crash here"),
+        "{told}"
+    );
+
+    let told = site.aground(&["symbols", "upload", text(&debug)]).ok();
+    assert!(
+        told.starts_with(key) && told.contains("1 crash is"),
+        "{told}"
+    );
+    let after = eventually(Duration::from_mins(1), || {
+        let dump = site.dump(id);
+        let again = dump["report"]["revision"] == 2 && dump["summary"]["status"] == "analyzed";
+        again.then_some(dump.clone()).ok_or(dump.to_string())
+    });
+    assert!(own_lines(&after, &program) > 4);
+    site.aground(&["symbols", "rm", key]).ok();
 }
 
 /// gdb gets the stripped program, its libraries and the symbols, whatever this machine has.
@@ -142,6 +225,8 @@ fn symbols_that_come_later_name_the_frames_and_say_so() {
     assert_eq!(site.aground(&["symbols", "ls", "-q"]).ok(), "");
     let gone = site.aground(&["symbols", "rm", &build_id]).one_line_error();
     assert!(gone.contains("no symbols of that build ID"), "{gone}");
+
+    a_browser_hands_it_in(&site, id, &debug, &build_id);
 }
 
 #[test]

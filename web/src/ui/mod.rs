@@ -16,7 +16,7 @@ use axum::routing::{any, get, post};
 
 /// Every page.
 pub fn routes() -> Router<App> {
-    use pages::{dump, dumps, error, group, groups, import, status};
+    use pages::{dump, dumps, error, group, groups, import, status, symbols};
     Router::new()
         .route("/", get(groups::page))
         .route("/groups/{ref}", get(group::page))
@@ -30,6 +30,12 @@ pub fn routes() -> Router<App> {
             "/import",
             get(import::page).post(import::import.layer(DefaultBodyLimit::disable())),
         )
+        .route(
+            "/symbols",
+            get(symbols::page).post(symbols::upload.layer(DefaultBodyLimit::disable())),
+        )
+        .route("/symbols/fetch", post(symbols::fetch))
+        .route("/symbols/{build_id}/remove", post(symbols::remove))
         .route("/status", get(status::page))
         .route("/static/{name}", get(assets::serve))
         .route("/{*path}", any(error::no_such_page))

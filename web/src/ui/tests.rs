@@ -3,11 +3,13 @@
 
 use crate::ui::view::stack::name_threads;
 use crate::{App, router};
+use aground_analyzer::describe::Description;
 use aground_analyzer::report::{Address, Cause, Frame, Report, SourceLine, Thread};
 use aground_daemon::{Config, Daemon};
 use aground_helper::id::DumpId;
 use aground_helper::layout;
 use aground_helper::record::{Container, Kept, Record};
+use aground_store::symbols::{Source, SymbolFile};
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
 use http_body_util::BodyExt;
@@ -90,7 +92,7 @@ fn report() -> Report {
         },
         "threads": [thread(9, true), thread(2, false), thread(3, false)],
         "modules": [{ "path": EVIL, "build_id": EVIL, "base": "0x1000", "end": "0x2000",
-                      "image": EVIL, "debug": EVIL, "problem": EVIL }],
+                      "image": EVIL, "debug": EVIL, "problem": EVIL, "wanted": ["abcd1234", EVIL] }],
         "runtimes": [{ "language": EVIL, "version": EVIL, "threads": [thread(1, false)] }],
         "signature": { "version": 1, "kind": "symbolic", "title": EVIL, "hash": "ab".repeat(32),
                        "frames": [{ "function": EVIL, "kept": false, "rule": EVIL }] },
@@ -255,6 +257,38 @@ async fn no_page_shows_anything_raw() {
     let all = site.page("/dumps", StatusCode::OK).await;
     assert_eq!(all.matches("data-row").count(), 3);
     site.page("/status", StatusCode::OK).await;
+    symbols_are_shown_as_text(&site).await;
+}
+
+async fn symbols_are_shown_as_text(site: &Site) {
+    let evil = "&lt;script&gt;alert(1)&lt;/script&gt;";
+    let missing = site.page("/symbols", StatusCode::OK).await;
+    assert!(
+        missing.contains("abcd1234") && missing.contains("No server is asked"),
+        "{missing}"
+    );
+    assert!(missing.contains(evil) && !missing.contains("action=\"/symbols/fetch\""));
+    let description = Description {
+        build_id: "abcd1234".to_owned(),
+        debug: EVIL.to_owned(),
+        ..Description::default()
+    };
+    let file = SymbolFile::new(description, EVIL, Source::Uploaded, 1, 0);
+    let store = site.app.daemon.store();
+    let from = store.state_dir().join("file");
+    std::fs::write(&from, "x").unwrap();
+    store.keep_symbols(&from, &file).unwrap();
+    let kept = site.page("/symbols", StatusCode::OK).await;
+    assert!(kept.contains("href=\"/api/v1/symbols/abcd1234\"") && kept.contains(evil));
+    assert!(kept.contains("Every frame of every crash"), "{kept}");
+    let remove = "/symbols/abcd1234/remove";
+    let (status, _) = site.send(Method::POST, remove).await;
+    assert_eq!(status, StatusCode::SEE_OTHER);
+    let (status, _) = site.send(Method::POST, remove).await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    let (status, page) = site.send(Method::POST, "/symbols").await;
+    assert_eq!(status, StatusCode::BAD_REQUEST, "{page}");
+    check("/symbols", &page);
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! The files that the daemon handed over as open descriptors: the only ones the worker sees.
 
+use aground_analyzer::describe::linked_by;
 use aground_analyzer::manifest::Manifest;
 use aground_analyzer::mapped::Bytes;
 use aground_analyzer::modules::{ModuleSource, Offer, Wanted, WantedDebug};
@@ -97,7 +98,13 @@ impl ModuleSource for Handed {
     }
 
     fn debug_file(&mut self, wanted: WantedDebug<'_>) -> Option<Offer> {
-        self.separate(wanted.build_id?)
+        let by_id = wanted.build_id.and_then(|id| self.separate(id));
+        let linked = || {
+            let (_, crc) = wanted.link?;
+            let offer = self.separate(&linked_by(crc))?;
+            (crc32fast::hash(&offer.bytes) == crc).then_some(offer)
+        };
+        by_id.or_else(linked)
     }
 
     fn shared_debug_file(&mut self, _path: &str, build_id: &str) -> Option<Offer> {

@@ -130,7 +130,13 @@ impl From<ImportError> for Trouble {
     fn from(error: ImportError) -> Self {
         let detail = error.to_string();
         match error {
-            ImportError::NotACore(_) | ImportError::NotSymbols(_) => Self::new(
+            ImportError::NotSymbols(_) => Self::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "These are no symbols that can be used",
+                detail,
+                "Is it the unstripped program or its debug file, with a build ID?",
+            ),
+            ImportError::NotACore(_) => Self::new(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "This is no core that can be read",
                 detail,
@@ -138,7 +144,7 @@ impl From<ImportError> for Trouble {
             ),
             ImportError::NoRoom(_) => Self::new(
                 StatusCode::INSUFFICIENT_STORAGE,
-                "There is no room for this core",
+                "There is no room for this file",
                 detail,
                 "The status page says what the disk is used for.",
             ),

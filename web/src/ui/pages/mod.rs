@@ -7,6 +7,7 @@ pub mod group;
 pub mod groups;
 pub mod import;
 pub mod status;
+pub mod symbols;
 
 use super::assets;
 use crate::App;
@@ -18,7 +19,7 @@ use error::Trouble;
 /// What surrounds every page.
 #[derive(Clone, Debug, Default)]
 pub struct Shell {
-    /// The part of the site: `groups`, `dumps`, `status` or nothing.
+    /// The part of the site: `groups`, `dumps`, `symbols`, `status` or nothing.
     pub part: &'static str,
     /// Text of the search box.
     pub query: String,
