@@ -4,6 +4,9 @@
 //! unwinding and symbols need the files. A file counts only if its build ID is the one in the
 //! process's memory; one that is something else is refused and the module says so.
 
+mod link_map;
+mod unlisted;
+
 use crate::dump::Core;
 use crate::dump::elf::{self, Elf, PF_W, ProgramHeader};
 use crate::dump::notes::FileMapping;
@@ -235,6 +238,8 @@ pub fn discover(core: &Core, source: &mut dyn ModuleSource) -> Vec<Found> {
         }
     }
     modules.extend(vdso(core));
+    let unlisted = unlisted::discover(core, source, &modules, page);
+    modules.extend(unlisted);
     modules.sort_by_key(Found::base);
     modules
 }

@@ -125,7 +125,19 @@ impl<'a> Space<'a> {
         }
         let mut code = [0; crate::arch::Arch::CALL_BYTES];
         let start = address.saturating_sub(code.len() as u64);
-        self.read(start, &mut code) && self.core.arch.ends_in_call(&code)
+        self.read(start, &mut code) && (self.core.arch.ends_in_call)(&code)
+    }
+
+    /// A mask of the bits that addresses of this process have: those of the architecture's common
+    /// kernels, or of its largest where the process had mappings that high.
+    pub fn address_bits(&self) -> u64 {
+        const COMMON: u64 = (1 << 48) - 1;
+        let highest = self.core.segments.last().map_or(0, |segment| segment.end);
+        if highest <= COMMON {
+            COMMON
+        } else {
+            self.core.arch.user_space_end - 1
+        }
     }
 
     /// Every mapped range, in order of address.

@@ -13,6 +13,7 @@ pub(super) static AARCH64: Arch = Arch {
     fp: 29,
     link: Some(30),
     callee_saved: &[19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29],
+    frame_record: 0,
     names: &[
         (0, "x0"),
         (1, "x1"),
@@ -62,6 +63,7 @@ pub(super) static AARCH64: Arch = Arch {
     }],
     signal_context: X0_TO_PSTATE,
     user_space_end: 1 << 52,
+    ends_in_call,
 };
 
 const X0_TO_PSTATE: &[u16] = &[
@@ -102,7 +104,7 @@ const X0_TO_PSTATE: &[u16] = &[
 ];
 
 /// `bl` or one of the `blr` family.
-pub(super) fn ends_in_call(before: &[u8]) -> bool {
+fn ends_in_call(before: &[u8]) -> bool {
     let Some(code) = before
         .last_chunk::<4>()
         .map(|bytes| u32::from_le_bytes(*bytes))

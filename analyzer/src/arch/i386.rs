@@ -11,6 +11,7 @@ pub(super) static I386: Arch = Arch {
     fp: 5,
     link: None,
     callee_saved: &[3, 5, 6, 7],
+    frame_record: 0,
     names: &[
         (0, "eax"),
         (1, "ecx"),
@@ -71,4 +72,5 @@ pub(super) static I386: Arch = Arch {
         45, 44, 40, 43, 7, 6, 5, 4, 3, 2, 1, 0, SKIPPED, SKIPPED, 8, 41, 9,
     ],
     user_space_end: 1 << 32,
+    ends_in_call: super::x86_64::ends_in_call,
 };

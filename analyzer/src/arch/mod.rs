@@ -5,8 +5,10 @@
 //! runs the analysis does not matter.
 
 mod aarch64;
+mod arm;
 mod i386;
 mod registers;
+mod riscv64;
 mod x86_64;
 
 pub use registers::Registers;
@@ -36,6 +38,9 @@ pub struct Arch {
     pub link: Option<u16>,
     /// Registers that a function must preserve, beside the stack pointer.
     pub callee_saved: &'static [u16],
+    /// Where the caller's frame pointer is saved, and behind it the return address, from what the
+    /// frame pointer points at.
+    pub frame_record: i64,
     /// Names as the report gives them.
     pub names: &'static [(u16, &'static str)],
     /// The DWARF number of each word of `NT_PRSTATUS`'s `pr_reg`, in its order.
@@ -50,6 +55,9 @@ pub struct Arch {
     pub signal_context: &'static [u16],
     /// Highest address a user process can have, plus one.
     pub user_space_end: u64,
+    /// Whether the code before a return address is a call, as far as can be told from its bytes,
+    /// which end just before the return address.
+    pub ends_in_call: fn(&[u8]) -> bool,
 }
 
 /// Code that returns from a signal handler, and where it finds the interrupted registers.
@@ -64,9 +72,14 @@ pub struct Trampoline {
 impl Arch {
     /// The architecture of an ELF file, by `e_machine`.
     pub fn by_machine(machine: u16) -> Option<&'static Arch> {
-        [&x86_64::X86_64, &aarch64::AARCH64, &i386::I386]
-            .into_iter()
-            .find(|a| a.machine == machine)
+        let known = [
+            &x86_64::X86_64,
+            &aarch64::AARCH64,
+            &i386::I386,
+            &arm::ARM,
+            &riscv64::RISCV64,
+        ];
+        known.into_iter().find(|a| a.machine == machine)
     }
 
     /// The DWARF number of a register, by its report name.
@@ -77,15 +90,6 @@ impl Arch {
             .map(|(number, _)| *number)
     }
 
-    /// Whether the code before a return address is a call, as far as can be told from its bytes.
-    /// `before` ends just before the return address.
-    pub fn ends_in_call(&self, before: &[u8]) -> bool {
-        match self.name {
-            "aarch64" => aarch64::ends_in_call(before),
-            _ => x86_64::ends_in_call(before),
-        }
-    }
-
-    /// How many bytes [`Arch::ends_in_call`] wants to see at most.
+    /// How many bytes [`ends_in_call`](Arch::ends_in_call) wants to see at most.
     pub const CALL_BYTES: usize = 7;
 }

@@ -11,6 +11,7 @@ pub(super) static X86_64: Arch = Arch {
     fp: 6,
     link: None,
     callee_saved: &[3, 6, 12, 13, 14, 15],
+    frame_record: 0,
     names: &[
         (0, "rax"),
         (1, "rdx"),
@@ -89,6 +90,7 @@ pub(super) static X86_64: Arch = Arch {
     // r8..r15 rdi rsi rbp rbx rdx rax rcx rsp rip eflags
     signal_context: &[8, 9, 10, 11, 12, 13, 14, 15, 5, 4, 6, 3, 1, 0, 2, 7, 16, 49],
     user_space_end: 1 << 56,
+    ends_in_call,
 };
 
 /// `call rel32`, or `call r/m` in any of its lengths.

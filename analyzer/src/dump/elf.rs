@@ -6,12 +6,16 @@
 pub const PT_LOAD: u32 = 1;
 /// `PT_DYNAMIC`.
 pub const PT_DYNAMIC: u32 = 2;
+/// `PT_INTERP`.
+pub const PT_INTERP: u32 = 3;
 /// `PT_NOTE`.
 pub const PT_NOTE: u32 = 4;
 /// Memory that was mapped and is not in the core: how Aground's lean cores mark it.
 pub const PT_ABSENT: u32 = 0x6a67_0001;
 /// `PT_GNU_EH_FRAME`.
 pub const PT_GNU_EH_FRAME: u32 = 0x6474_e550;
+/// `PT_ARM_EXIDX`.
+pub const PT_ARM_EXIDX: u32 = 0x7000_0001;
 /// `PF_X`.
 pub const PF_X: u32 = 1;
 /// `PF_W`.
@@ -34,6 +38,8 @@ pub struct Elf {
     pub kind: u16,
     /// `e_machine`.
     pub machine: u16,
+    /// `e_entry`.
+    pub entry: u64,
     /// Program headers, as many as could be read.
     pub program_headers: Vec<ProgramHeader>,
     /// How many there should be.
@@ -128,6 +134,7 @@ impl Elf {
             is_64,
             kind,
             machine,
+            entry: number(header, 24, word),
             program_headers,
             announced: count,
         }

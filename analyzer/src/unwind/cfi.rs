@@ -1,6 +1,6 @@
 //! Finds a caller by call frame information: `.eh_frame` and `.debug_frame`.
 
-use super::{CodeAddress, Space, StackFrame, Step, without_authentication};
+use super::{CodeAddress, Space, StackFrame, Step, code_address};
 use crate::arch::{Arch, Registers};
 use crate::modules::Module;
 use crate::report::Trust;
@@ -200,7 +200,7 @@ impl<'a, S: UnwindSection<Reader<'a>>> Rules<'_, 'a, S> {
             }
             _ => registers.get(return_address.0),
         };
-        let pc = without_authentication(self.space, pc?);
+        let pc = code_address(self.space, pc?);
         registers.set(arch.pc, Some(pc));
         Some(self.checked(pc, registers))
     }

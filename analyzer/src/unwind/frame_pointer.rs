@@ -24,14 +24,15 @@ pub(super) fn caller_by_frame_pointer(space: &Space<'_>, frame: &StackFrame) -> 
     if fp < sp {
         return None;
     }
+    let record = fp.checked_add_signed(arch.frame_record)?;
     let (saved, pc) = (
-        space.read_word(fp)?,
-        space.read_word(fp.checked_add(word)?)?,
+        space.read_word(record)?,
+        space.read_word(record.checked_add(word)?)?,
     );
     if saved == 0 && pc == 0 {
         return Some(Step::Outermost);
     }
-    let pc = super::without_authentication(space, pc);
+    let pc = super::code_address(space, pc);
     if !super::is_return_address(space, pc) {
         return None;
     }
@@ -39,7 +40,7 @@ pub(super) fn caller_by_frame_pointer(space: &Space<'_>, frame: &StackFrame) -> 
         space,
         frame,
         pc,
-        fp.checked_add(2 * word)?,
+        record.checked_add(2 * word)?,
         Trust::FramePointer,
     );
     caller.registers.set(arch.fp, Some(saved));

@@ -6,8 +6,9 @@
 //! 2. a program counter where no code is (a call through a bad pointer): the return address that
 //!    the call left behind;
 //! 3. call frame information: `.eh_frame` by its header's table, `.eh_frame` searched,
-//!    `.debug_frame`;
-//! 4. the function's own instructions, followed to its return;
+//!    `.debug_frame`; on 32-bit arm the exception tables in their place;
+//! 4. the function's own instructions: followed to its return on x86, else its
+//!    prologue;
 //! 5. the frame pointer;
 //! 6. the stack itself, searched for what looks like a return address: a guess.
 //!
@@ -16,7 +17,9 @@
 
 mod cfi;
 mod code;
+mod exidx;
 mod frame_pointer;
+mod prologue;
 mod scan;
 mod signal;
 
@@ -75,6 +78,8 @@ enum Step {
 pub struct Unwinder<'s, 'a> {
     space: &'s Space<'a>,
     tables: Vec<OnceCell<Option<Tables<'a>>>>,
+    /// Where the functions of each module start; read where a prologue is.
+    starts: Vec<OnceCell<Vec<u64>>>,
     context: UnwindContext<usize>,
     instructions_left: usize,
     /// Functions called as if by the instruction that faulted.
@@ -88,6 +93,7 @@ impl<'s, 'a> Unwinder<'s, 'a> {
         Unwinder {
             space,
             tables,
+            starts: space.modules.iter().map(|_| OnceCell::new()).collect(),
             context: UnwindContext::new(),
             instructions_left: code::INSTRUCTIONS_OF_PROCESS,
             feigned: feigned_calls(space),
@@ -149,6 +155,7 @@ impl<'s, 'a> Unwinder<'s, 'a> {
             return Step::Outermost;
         }
         code::caller_by_code(self.space, frame, &mut self.instructions_left)
+            .or_else(|| self.caller_by_prologue(frame))
             .or_else(|| frame_pointer::caller_by_frame_pointer(self.space, frame))
             .or_else(|| scan::caller_by_scan(self.space, frame))
             .unwrap_or_else(|| self.lost(frame))
@@ -198,6 +205,23 @@ impl<'s, 'a> Unwinder<'s, 'a> {
         tables.caller(self.space, module.bias, &mut self.context, frame)
     }
 
+    /// What architectures with a link register have where call frame information is missing.
+    fn caller_by_prologue(&self, frame: &StackFrame) -> Option<Step> {
+        self.space.core.arch.link?;
+        let index = self.space.module_index(frame.address.pc())?;
+        let module = self.space.modules.get(index)?;
+        let object = module.object.as_ref()?;
+        let starts = self
+            .starts
+            .get(index)?
+            .get_or_init(|| prologue::function_starts(object));
+        let by_table = (self.space.core.arch.name == "arm")
+            .then(|| exidx::caller_by_exidx(self.space, module, starts, frame));
+        by_table
+            .flatten()
+            .or_else(|| prologue::caller_by_prologue(self.space, module, starts, frame))
+    }
+
     /// A call through a null or wild pointer stopped at the callee's first instruction, where
     /// the ABI says all that call frame information could say.
     fn caller_of_wild_pc(&self, frame: &StackFrame) -> Step {
@@ -221,7 +245,7 @@ fn at_entry(space: &Space<'_>, frame: &StackFrame) -> Option<StackFrame> {
         Some(link) => (frame.registers.get(link)?, sp),
         None => (space.read_word(sp)?, sp.checked_add(arch.word as u64)?),
     };
-    let pc = without_authentication(space, pc);
+    let pc = code_address(space, pc);
     Some(caller(space, frame, pc, sp, Trust::Cfi))
 }
 
@@ -248,13 +272,17 @@ fn caller(space: &Space<'_>, frame: &StackFrame, pc: u64, sp: u64, trust: Trust)
     }
 }
 
-/// A code address without the pointer authentication code that aarch64 keeps in its top bits.
-fn without_authentication(space: &Space<'_>, pc: u64) -> u64 {
+/// What a return address says apart from where code is: aarch64 keeps a pointer authentication
+/// code in its top bits, arm the instruction set in its lowest.
+fn code_address(space: &Space<'_>, pc: u64) -> u64 {
     let arch = space.core.arch;
-    match space.core.notes.code_mask {
-        Some(mask) => pc & !mask,
-        None if arch.link.is_some() && pc >> 55 & 1 == 0 => pc & (arch.user_space_end - 1),
-        None => pc,
+    match (arch.name, space.core.notes.code_mask) {
+        ("arm", _) => pc & !1,
+        ("aarch64", Some(mask)) => pc & !mask,
+        // Bit 55 tells kernel addresses. Without the kernel's mask, the highest mapping tells how
+        // many bits addresses have.
+        ("aarch64", None) if pc >> 55 & 1 == 0 => pc & space.address_bits(),
+        _ => pc,
     }
 }
 

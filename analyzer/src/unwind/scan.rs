@@ -23,7 +23,7 @@ pub(super) fn caller_by_scan(space: &Space<'_>, frame: &StackFrame) -> Option<St
     };
     for index in 0..words {
         let at = sp.checked_add(index * word)?;
-        let pc = super::without_authentication(space, space.read_word(at)?);
+        let pc = super::code_address(space, space.read_word(at)?);
         if !super::is_return_address(space, pc) {
             continue;
         }

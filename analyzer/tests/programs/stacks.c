@@ -81,7 +81,7 @@ NOINLINE __attribute__((noreturn)) void ends_with_a_call(void) {
 }
 
 /* Behind `ends_with_a_call`, and without call frame information for its address. */
-__asm__(".text\n.globl behind\n.type behind,@function\nbehind: ret\n.size behind,.-behind\n");
+__asm__(".text\n.globl behind\n.type behind,%function\nbehind: .long 0\n.size behind,.-behind\n");
 
 /* A function whose first instruction faults, and what lies before it. */
 void faults_at_once(void);

@@ -3,4 +3,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
 
 mod crash;
+mod machines;
+mod qemu;
 mod traps;

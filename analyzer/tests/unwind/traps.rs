@@ -2,10 +2,10 @@
 
 use crate::crash::{Oracle, Program};
 
-const TO_MAIN: [&str; 3] = ["middle", "outer", "main"];
+pub const TO_MAIN: [&str; 3] = ["middle", "outer", "main"];
 
 /// Every way of dying, and the functions of the program from there to `middle`.
-const WAYS: [(&str, &[&str]); 16] = [
+pub const WAYS: [(&str, &[&str]); 16] = [
     ("plain", &["write_to_null"]),
     ("handled", &["give_up", "<signal>", "write_to_null"]),
     ("handled-info", &["give_up", "<signal>", "write_to_null"]),
