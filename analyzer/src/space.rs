@@ -117,6 +117,14 @@ impl<'a> Space<'a> {
         }
     }
 
+    /// Whether code of a module could run: a file may also be mapped only to be read.
+    pub fn is_loaded(&self, module: &Module<'_>) -> bool {
+        let mappings = &module.found.mappings;
+        mappings
+            .iter()
+            .any(|mapping| self.is_executable(mapping.start) != Some(false))
+    }
+
     /// Whether a return address may point here: code could run, and it follows a call as far as
     /// its bytes are known.
     pub fn follows_call(&self, address: u64) -> bool {

@@ -15,6 +15,7 @@ mod tidy;
 
 /// Tests that set the machine's `core_pattern`: `.config/nextest.toml` runs them one at a time.
 mod kernel {
+    mod agreement;
     mod bad_input;
     mod claim;
     mod context;

@@ -17,6 +17,17 @@ pub struct Frame {
     pub line: Option<u64>,
 }
 
+impl Frame {
+    /// A frame of a name in full and a source file's path.
+    pub fn new(function: Option<&str>, file: Option<&str>, line: Option<u64>) -> Self {
+        Frame {
+            function: function.map(plain_name),
+            file: file.map(base_name),
+            line,
+        }
+    }
+}
+
 /// `gdb -batch -ex bt` on a core, with the image's own files and nobody else's.
 #[track_caller]
 pub fn backtrace(core: &Path, image: &Image) -> Vec<Frame> {
@@ -73,11 +84,11 @@ pub fn reported(report: &Value) -> Vec<Frame> {
 }
 
 fn of_report(frame: &Value) -> Frame {
-    Frame {
-        function: frame["function"].as_str().map(plain_name),
-        file: frame["file"].as_str().map(base_name),
-        line: frame["line"].as_u64(),
-    }
+    Frame::new(
+        frame["function"].as_str(),
+        frame["file"].as_str(),
+        frame["line"].as_u64(),
+    )
 }
 
 /// `#1  0x0000 in search::Index::load (...) at /src/search/search.cc:40`
@@ -112,15 +123,20 @@ fn base_name(path: &str) -> String {
     path.rsplit('/').next().unwrap_or(path).to_owned()
 }
 
-/// A name without what debuggers write differently: C++ parameters, template and generic
-/// arguments, Rust's hash. Go's `main.(*gateway).route` stays whole.
+/// A name without what debuggers write differently: C++ parameters and return types, template and
+/// generic arguments, Rust's hash, the compiler's marks of parts of a function. Go's
+/// `main.(*gateway).route` stays whole.
 fn plain_name(name: &str) -> String {
     let mut plain = String::new();
     let mut depth = 0_usize;
-    // rustc's debug information numbers closures, its symbol names do not.
-    let name = name.replace("{{closure}}", "{closure#0}");
-    let bracketed = name.replace("->", "\u{2}");
-    for character in bracketed.chars() {
+    let name = name
+        // rustc's debug information numbers closures, its symbol names do not.
+        .replace("{{closure}}", "{closure#0}")
+        .replace("(anonymous namespace)", "{anonymous}")
+        .replace("operator()", "operator{call}")
+        .replace("operator->", "operator{arrow}")
+        .replace("->", "{arrow}");
+    for character in name.chars() {
         match character {
             '<' => depth += 1,
             '>' => depth = depth.saturating_sub(1),
@@ -131,8 +147,20 @@ fn plain_name(name: &str) -> String {
     let parameters = plain
         .find('(')
         .filter(|at| *at > 0 && !plain[..*at].ends_with('.'));
-    let plain = parameters.map_or(plain.clone(), |at| plain[..at].to_owned());
-    plain.trim().trim_end_matches("::").to_owned()
+    let plain = parameters.map_or(plain.as_str(), |at| &plain[..at]);
+    let plain = without_part(plain.split(" [clone").next().unwrap_or(plain).trim());
+    let typed = plain
+        .rsplit_once(' ')
+        .filter(|(before, _)| !before.ends_with("operator"));
+    let plain = typed.map_or(plain, |(_, name)| name);
+    plain.trim_end_matches("::").to_owned()
+}
+
+/// `sort.part.0` and `sort.cold` are parts of `sort`.
+fn without_part(name: &str) -> &str {
+    const PARTS: [&str; 5] = [".part", ".cold", ".isra", ".constprop", ".lto_priv"];
+    let ends = PARTS.iter().filter_map(|part| name.find(part));
+    ends.min().map_or(name, |end| &name[..end])
 }
 
 #[cfg(test)]
@@ -173,6 +201,17 @@ mod tests {
             "#5  0x5 in main.(*gateway).route (...) at /src/gateway/gateway.go:25",
             Some("main.(*gateway).route"),
             Some(("gateway.go", 25)),
+        );
+        check("#7  0x1 in msort.part.0 () from /l", Some("msort"), None);
+        check(
+            "#8  0x1 in shop::(anonymous namespace)::Counter::operator()(int) const (...) at /s/a.cc:7",
+            Some("shop::{anonymous}::Counter::operator{call}"),
+            Some(("a.cc", 7)),
+        );
+        check(
+            "#9  0x1 in v8::Result v8::Stringifier::Serialize_<false>(v8::Handle) ()",
+            Some("v8::Stringifier::Serialize_"),
+            None,
         );
         check("#6  main () at a.c:1", Some("main"), Some(("a.c", 1)));
     }

@@ -1,13 +1,10 @@
 //! Reads the calls that a function makes, for frames that tail calls left out.
 
-use gimli::{AttributeValue, EndianSlice, LittleEndian, UnitOffset, UnitRef};
-
-type Reader<'a> = EndianSlice<'a, LittleEndian>;
+use super::entry::Entry;
+use gimli::AttributeValue;
 
 /// Calls read of one function.
 const CALLS_MAX: usize = 4096;
-/// References followed to a function's declaration.
-const REFERENCES_MAX: usize = 16;
 
 /// A function with its calls, in the file's own addresses.
 #[derive(Clone, Debug, Default)]
@@ -38,9 +35,9 @@ pub enum Target {
     Name(String),
 }
 
-/// The calls of the function whose entry is at `function`.
-pub(super) fn calls(unit: UnitRef<'_, Reader<'_>>, function: UnitOffset) -> Option<Calls> {
-    let mut entries = unit.entries_raw(Some(function)).ok()?;
+/// The calls of a function.
+pub(super) fn calls(function: Entry<'_, '_>) -> Option<Calls> {
+    let mut entries = function.unit.entries_raw(Some(function.offset)).ok()?;
     let depth = entries.next_depth();
     let abbreviation = entries.read_abbreviation().ok()??;
     entries.skip_attributes(abbreviation.attributes()).ok()?;
@@ -55,66 +52,46 @@ pub(super) fn calls(unit: UnitRef<'_, Reader<'_>>, function: UnitOffset) -> Opti
             abbreviation.tag(),
             gimli::DW_TAG_call_site | gimli::DW_TAG_GNU_call_site
         ) {
-            sites.extend(site(unit, offset));
+            sites.extend(site(function.at(offset)));
         }
     }
     Some(Calls {
-        entry: entry_address(unit, function)?,
+        entry: entry_address(function)?,
         sites,
     })
 }
 
-fn site(unit: UnitRef<'_, Reader<'_>>, offset: UnitOffset) -> Option<CallSite> {
-    let entry = unit.entry(offset).ok()?;
+fn site(call: Entry<'_, '_>) -> Option<CallSite> {
+    let entry = call.read()?;
     let value = |new, old| entry.attr_value(new).or_else(|| entry.attr_value(old));
     let after = value(gimli::DW_AT_call_return_pc, gimli::DW_AT_low_pc)?;
     let tail = value(gimli::DW_AT_call_tail_call, gimli::DW_AT_GNU_tail_call);
     let origin = value(gimli::DW_AT_call_origin, gimli::DW_AT_abstract_origin)?;
     Some(CallSite {
-        after: unit.attr_address(after).ok()??,
+        after: call.unit.attr_address(after).ok()??,
         is_tail: matches!(tail, Some(AttributeValue::Flag(true))),
-        target: target(unit, origin)?,
+        target: target(call.to(origin)?)?,
     })
 }
 
-/// The callee: defined in this unit, or known by name.
-fn target(unit: UnitRef<'_, Reader<'_>>, origin: AttributeValue<Reader<'_>>) -> Option<Target> {
-    let mut origin = origin;
-    let mut name = None;
-    for _ in 0..REFERENCES_MAX {
-        let AttributeValue::UnitRef(offset) = origin else {
-            break;
-        };
-        if let Some(address) = entry_address(unit, offset) {
-            return Some(Target::Address(address));
-        }
-        let entry = unit.entry(offset).ok()?;
-        let linkage = entry.attr_value(gimli::DW_AT_linkage_name);
-        let found = linkage.or_else(|| entry.attr_value(gimli::DW_AT_name));
-        name = name.or_else(|| {
-            Some(
-                unit.attr_string(found?)
-                    .ok()?
-                    .to_string_lossy()
-                    .into_owned(),
-            )
-        });
-        let specification = entry.attr_value(gimli::DW_AT_specification);
-        let Some(next) = specification.or_else(|| entry.attr_value(gimli::DW_AT_abstract_origin))
-        else {
-            break;
-        };
-        origin = next;
+/// The callee: defined in this file, or known by name.
+fn target(callee: Entry<'_, '_>) -> Option<Target> {
+    if let Some(address) = callee.origins().find_map(entry_address) {
+        return Some(Target::Address(address));
     }
-    name.map(Target::Name)
+    let name = |entry: Entry<'_, '_>| {
+        let linkage = entry.text(gimli::DW_AT_linkage_name);
+        linkage.or_else(|| entry.text(gimli::DW_AT_name))
+    };
+    callee.origins().find_map(name).map(Target::Name)
 }
 
 /// The first address of a function: where its first range starts.
-fn entry_address(unit: UnitRef<'_, Reader<'_>>, offset: UnitOffset) -> Option<u64> {
-    let entry = unit.entry(offset).ok()?;
+fn entry_address(function: Entry<'_, '_>) -> Option<u64> {
+    let entry = function.read()?;
     if let Some(low) = entry.attr_value(gimli::DW_AT_low_pc) {
-        return unit.attr_address(low).ok()?;
+        return function.unit.attr_address(low).ok()?;
     }
-    let mut ranges = unit.die_ranges(&entry).ok()?;
+    let mut ranges = function.unit.die_ranges(&entry).ok()?;
     Some(ranges.next().ok()??.begin)
 }

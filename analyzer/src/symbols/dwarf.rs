@@ -2,12 +2,14 @@
 
 use super::call_sites::{self, Calls};
 use super::demangle::demangle;
+use super::entry::{Entry, Units};
 use super::scope;
 use super::statement;
 use crate::image::Object;
 use addr2line::{Context, LookupResult};
 use gimli::{DwLang, Dwarf, EndianSlice, LittleEndian, UnitOffset};
 use std::cell::Cell;
+use std::sync::Arc;
 
 type Reader<'a> = EndianSlice<'a, LittleEndian>;
 
@@ -35,6 +37,7 @@ pub struct Location {
 /// The debug information of one module.
 pub struct DebugInfo<'a> {
     context: Context<Reader<'a>>,
+    units: Units<'a>,
     scope_reads: Cell<usize>,
 }
 
@@ -49,8 +52,10 @@ impl<'a> DebugInfo<'a> {
         if let Some(shared) = shared {
             dwarf.set_sup(sections(shared));
         }
+        let dwarf = Arc::new(dwarf);
         Some(DebugInfo {
-            context: Context::from_dwarf(dwarf).ok()?,
+            context: Context::from_arc_dwarf(Arc::clone(&dwarf)).ok()?,
+            units: Units::new(dwarf),
             scope_reads: Cell::new(0),
         })
     }
@@ -103,13 +108,12 @@ impl<'a> DebugInfo<'a> {
 
     /// The calls that the function at an address makes.
     pub(super) fn calls(&self, address: u64) -> Option<Calls> {
-        let unit = self.context.find_dwarf_and_unit(address).skip_all_loads()?;
         let mut frames = self.context.find_frames(address).skip_all_loads().ok()?;
         let mut function = None;
         while let Some(frame) = frames.next().ok()? {
             function = frame.dw_die_offset;
         }
-        call_sites::calls(unit, function?)
+        call_sites::calls(self.entry(address, function?)?)
     }
 
     fn scoped_name(
@@ -123,8 +127,13 @@ impl<'a> DebugInfo<'a> {
             return None;
         }
         self.scope_reads.set(self.scope_reads.get() + 1);
+        scope::qualified_name(self.entry(address, entry)?)
+    }
+
+    /// The entry at an offset of the unit that holds an address.
+    fn entry(&self, address: u64, offset: UnitOffset) -> Option<Entry<'_, 'a>> {
         let unit = self.context.find_dwarf_and_unit(address).skip_all_loads()?;
-        scope::qualified_name(unit, entry)
+        Some(self.units.entry(unit, offset))
     }
 }
 

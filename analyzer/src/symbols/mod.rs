@@ -6,6 +6,7 @@
 mod call_sites;
 pub mod demangle;
 pub mod dwarf;
+mod entry;
 pub mod locate;
 mod scope;
 mod statement;
@@ -109,11 +110,12 @@ impl<'s, 'a> Symbols<'s, 'a> {
     }
 
     /// Process address and size of a defined symbol in the modules whose file name starts with
-    /// `prefix`.
+    /// `prefix`. A file that the process only read is mapped too, but no part of the program.
     pub fn by_name(&self, prefix: &str, name: &str) -> Option<(u64, u64)> {
         let candidates = self.space.modules.iter().zip(self.files);
         candidates
             .filter(|(module, _)| module.found.file_name().starts_with(prefix))
+            .filter(|(module, _)| self.space.is_loaded(module))
             .find_map(|(module, files)| {
                 let own = module
                     .object

@@ -3,48 +3,22 @@
 //! Compilers give a linker's name only to functions that others may link to. For the rest,
 //! DWARF has the bare name, and the scopes are the entries that hold it.
 
-use gimli::{AttributeValue, DwAt, EndianSlice, LittleEndian, UnitOffset, UnitRef};
+use super::entry::Entry;
+use gimli::UnitOffset;
 
-type Reader<'a> = EndianSlice<'a, LittleEndian>;
-
-/// References followed from a function to its declaration.
-const REFERENCES_MAX: usize = 16;
-
-/// The name of the function at `offset`, with its namespaces and classes. `None` when the entry
-/// is not in this unit or has no name.
-pub(super) fn qualified_name(unit: UnitRef<'_, Reader<'_>>, offset: UnitOffset) -> Option<String> {
-    let declaration = declaration(unit, offset)?;
-    let name = string(unit, declaration, gimli::DW_AT_name)?;
-    let mut parts = scopes(unit, declaration)?;
+/// The name of a function with its namespaces and classes. `None` when it has no name.
+pub(super) fn qualified_name(function: Entry<'_, '_>) -> Option<String> {
+    let declaration = function.origins().last()?;
+    let name = declaration.text(gimli::DW_AT_name)?;
+    let mut parts = scopes(declaration)?;
     parts.push(name);
     Some(parts.join("::"))
 }
 
-/// Follows an inlined or out-of-line function to where it was declared.
-fn declaration(unit: UnitRef<'_, Reader<'_>>, mut offset: UnitOffset) -> Option<UnitOffset> {
-    for _ in 0..REFERENCES_MAX {
-        let entry = unit.entry(offset).ok()?;
-        let reference = |name: DwAt| entry.attr_value(name);
-        let next = reference(gimli::DW_AT_abstract_origin)
-            .or_else(|| reference(gimli::DW_AT_specification));
-        match next {
-            Some(AttributeValue::UnitRef(next)) => offset = next,
-            Some(_) => return None,
-            None => return Some(offset),
-        }
-    }
-    None
-}
-
-fn string(unit: UnitRef<'_, Reader<'_>>, offset: UnitOffset, name: DwAt) -> Option<String> {
-    let value = unit.entry(offset).ok()?.attr_value(name)?;
-    Some(unit.attr_string(value).ok()?.to_string_lossy().into_owned())
-}
-
 /// Names of the namespaces and types around an entry, outermost first. What is local to a
 /// function has none, as in gdb.
-fn scopes(unit: UnitRef<'_, Reader<'_>>, target: UnitOffset) -> Option<Vec<String>> {
-    let mut parents = parents(unit, target)?;
+fn scopes(target: Entry<'_, '_>) -> Option<Vec<String>> {
+    let mut parents = parents(target)?;
     let tags = |tag| {
         matches!(
             tag,
@@ -58,21 +32,19 @@ fn scopes(unit: UnitRef<'_, Reader<'_>>, target: UnitOffset) -> Option<Vec<Strin
     let name = |(offset, tag): (UnitOffset, gimli::DwTag)| {
         let anonymous =
             (tag == gimli::DW_TAG_namespace).then(|| "(anonymous namespace)".to_owned());
-        string(unit, offset, gimli::DW_AT_name).or(anonymous)
+        let named = target.at(offset).text(gimli::DW_AT_name);
+        named.or(anonymous)
     };
     Some(parents.into_iter().filter_map(name).collect())
 }
 
 /// Entries around an entry, outermost first: DWARF has no way up, so the unit is read.
-fn parents(
-    unit: UnitRef<'_, Reader<'_>>,
-    target: UnitOffset,
-) -> Option<Vec<(UnitOffset, gimli::DwTag)>> {
+fn parents(target: Entry<'_, '_>) -> Option<Vec<(UnitOffset, gimli::DwTag)>> {
     let mut open: Vec<(UnitOffset, gimli::DwTag)> = Vec::new();
-    let mut entries = unit.entries_raw(None).ok()?;
+    let mut entries = target.unit.entries_raw(None).ok()?;
     while !entries.is_empty() {
         let (offset, depth) = (entries.next_offset(), entries.next_depth());
-        if offset == target {
+        if offset == target.offset {
             open.truncate(usize::try_from(depth).ok()?);
             return Some(open);
         }

@@ -61,8 +61,10 @@ fn file<R: Reader>(unit: UnitRef<'_, R>, row: &LineRow) -> Option<String> {
     let header = unit.line_program.as_ref()?.header();
     let entry = row.file(header)?;
     let mut path = text(unit, entry.path_name())?;
+    // Directory 0 is the unit's own, which DWARF 5 lists too (6.2.4, `directories`).
+    let below = (entry.directory_index() != 0).then(|| entry.directory(header));
     let above = [
-        entry.directory(header).and_then(|name| text(unit, name)),
+        below.flatten().and_then(|name| text(unit, name)),
         unit.comp_dir
             .as_ref()
             .and_then(|name| Some(name.to_string_lossy().ok()?.into_owned())),

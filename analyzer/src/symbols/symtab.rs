@@ -13,6 +13,8 @@ pub struct Symbol<'a> {
     pub address: u64,
     /// Whether its size is known. Labels of assembler code have none.
     sized: bool,
+    /// Whether other files may use it: its name is the one that people know.
+    global: bool,
     /// The linker's name, without symbol version.
     pub name: &'a str,
     /// Its size; 0 when not known.
@@ -46,7 +48,8 @@ impl<'a> SymbolTable<'a> {
             }
         }
         // As gdb: of several names at one address the alphabetically last, which prefers `raise`
-        // to `gsignal` and `write` to `__write`; names with a size before labels.
+        // to `gsignal` and `write` to `__write`; names with a size before labels, global ones before
+        // those of one file.
         symbols.sort_unstable();
         symbols.dedup();
         SymbolTable { symbols }
@@ -97,6 +100,7 @@ fn function<'a>(symbol: &object::Symbol<'a, '_>) -> Option<Symbol<'a>> {
     Some(Symbol {
         address,
         sized: size > 0,
+        global: symbol.is_global(),
         name,
         size,
     })

@@ -1,0 +1,152 @@
+//! Walks between entries of debug information: a reference may lead to another unit, or to the
+//! file that several debug files share.
+//!
+//! Link-time optimisation makes one unit out of many, whose functions refer to where they were
+//! declared; dwz moves what files have in common into a file of its own.
+
+use gimli::{
+    AttributeValue, DebugInfoOffset, DebuggingInformationEntry, DwAt, Dwarf, EndianSlice,
+    LittleEndian, Unit, UnitHeader, UnitOffset, UnitRef,
+};
+use std::cell::OnceCell;
+use std::sync::Arc;
+
+type Reader<'a> = EndianSlice<'a, LittleEndian>;
+
+/// More units than the largest programs have.
+const UNITS_MAX: usize = 1 << 20;
+/// References followed from an entry to where it was declared.
+pub(super) const REFERENCES_MAX: usize = 16;
+
+/// The units of one file by their place; each is read when it is first needed.
+pub(super) struct Units<'a> {
+    dwarf: Arc<Dwarf<Reader<'a>>>,
+    slots: OnceCell<Vec<Slot<'a>>>,
+    shared: OnceCell<Option<Box<Units<'a>>>>,
+}
+
+struct Slot<'a> {
+    start: usize,
+    header: UnitHeader<Reader<'a>>,
+    unit: OnceCell<Option<Unit<Reader<'a>>>>,
+}
+
+/// An entry and the unit it is in.
+#[derive(Clone, Copy)]
+pub(super) struct Entry<'u, 'a> {
+    units: &'u Units<'a>,
+    pub(super) unit: UnitRef<'u, Reader<'a>>,
+    pub(super) offset: UnitOffset,
+}
+
+impl<'a> Units<'a> {
+    pub(super) fn new(dwarf: Arc<Dwarf<Reader<'a>>>) -> Self {
+        Units {
+            dwarf,
+            slots: OnceCell::new(),
+            shared: OnceCell::new(),
+        }
+    }
+
+    /// The entry at an offset of a unit that somebody else read.
+    pub(super) fn entry<'u>(
+        &'u self,
+        unit: UnitRef<'u, Reader<'a>>,
+        offset: UnitOffset,
+    ) -> Entry<'u, 'a> {
+        Entry {
+            units: self,
+            unit,
+            offset,
+        }
+    }
+
+    fn at(&self, offset: DebugInfoOffset) -> Option<Entry<'_, 'a>> {
+        let slots = self.slots.get_or_init(|| self.headers());
+        let after = slots.partition_point(|slot| slot.start <= offset.0);
+        let slot = slots.get(after.checked_sub(1)?)?;
+        let unit = slot
+            .unit
+            .get_or_init(|| self.dwarf.unit(slot.header).ok())
+            .as_ref()?;
+        Some(Entry {
+            units: self,
+            unit: unit.unit_ref(&self.dwarf),
+            offset: offset.to_unit_offset(&slot.header)?,
+        })
+    }
+
+    fn headers(&self) -> Vec<Slot<'a>> {
+        let mut headers = self.dwarf.units();
+        let mut slots = Vec::new();
+        while let (Ok(Some(header)), true) = (headers.next(), slots.len() < UNITS_MAX) {
+            if let Some(start) = header.debug_info_offset() {
+                slots.push(Slot {
+                    start: start.0,
+                    header,
+                    unit: OnceCell::new(),
+                });
+            }
+        }
+        slots
+    }
+
+    /// The units of the file that this one shares with others.
+    fn shared(&self) -> Option<&Units<'a>> {
+        let shared = || {
+            let dwarf = self.dwarf.sup.clone()?;
+            Some(Box::new(Units::new(dwarf)))
+        };
+        self.shared.get_or_init(shared).as_deref()
+    }
+}
+
+impl<'u, 'a> Entry<'u, 'a> {
+    /// Another entry of the same unit.
+    pub(super) fn at(self, offset: UnitOffset) -> Self {
+        Entry { offset, ..self }
+    }
+
+    /// The entry itself, with its attributes.
+    pub(super) fn read(&self) -> Option<DebuggingInformationEntry<Reader<'a>>> {
+        self.unit.entry(self.offset).ok()
+    }
+
+    /// Where an attribute's value leads.
+    pub(super) fn to(&self, value: AttributeValue<Reader<'a>>) -> Option<Entry<'u, 'a>> {
+        match value {
+            AttributeValue::UnitRef(offset) => Some(self.at(offset)),
+            AttributeValue::DebugInfoRef(offset) => self.units.at(offset),
+            AttributeValue::DebugInfoRefSup(offset) => self.units.shared()?.at(offset),
+            _ => None,
+        }
+    }
+
+    /// Where an attribute of this entry leads.
+    pub(super) fn follow(&self, name: DwAt) -> Option<Entry<'u, 'a>> {
+        self.to(self.read()?.attr_value(name)?)
+    }
+
+    /// The value of an attribute that is text.
+    pub(super) fn text(&self, name: DwAt) -> Option<String> {
+        let value = self.read()?.attr_value(name)?;
+        Some(
+            self.unit
+                .attr_string(value)
+                .ok()?
+                .to_string_lossy()
+                .into_owned(),
+        )
+    }
+
+    /// This entry, then the ones it refers to as what it is an instance of, up to where it was
+    /// declared.
+    pub(super) fn origins(self) -> impl Iterator<Item = Entry<'u, 'a>> {
+        let next = |entry: &Entry<'u, 'a>| {
+            entry
+                .follow(gimli::DW_AT_abstract_origin)
+                .or_else(|| entry.follow(gimli::DW_AT_specification))
+        };
+        std::iter::successors(Some(self), next).take(REFERENCES_MAX)
+    }
+}
