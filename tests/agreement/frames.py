@@ -23,18 +23,6 @@ def frames():
             return
 
 
-def reason():
-    frame = gdb.newest_frame()
-    while True:
-        try:
-            older = frame.older()
-        except gdb.error as error:
-            return str(error)
-        if older is None:
-            return gdb.frame_stop_reason_string(frame.unwind_stop_reason())
-        frame = older
-
-
 for thread in sorted(gdb.selected_inferior().threads(), key=lambda thread: thread.num):
     thread.switch()
-    print("THREAD " + json.dumps({"tid": thread.ptid[1], "end": reason(), "frames": list(frames())}))
+    print("THREAD " + json.dumps({"tid": thread.ptid[1], "frames": list(frames())}))

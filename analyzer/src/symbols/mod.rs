@@ -10,6 +10,7 @@ mod entry;
 pub mod locate;
 mod scope;
 mod statement;
+mod stubs;
 pub mod symtab;
 mod tail_calls;
 
@@ -198,7 +199,8 @@ impl<'a> ModuleSymbols<'a> {
             .as_ref()
             .map(|debug| debug.find(address))
             .unwrap_or_default();
-        let symbol = self.table.find(address).map(|symbol| symbol.name);
+        let symbol = self.table.find(address).map(|symbol| symbol.full_name());
+        let symbol = symbol.as_deref();
         if found.is_empty() {
             return symbol
                 .map(|name| named(Some(name), Location::default()))

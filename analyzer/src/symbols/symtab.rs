@@ -1,5 +1,6 @@
 //! Names addresses by symbol tables, with gdb's preferences.
 
+use super::stubs;
 use crate::image::Object;
 use object::{Object as _, ObjectSymbol as _, ObjectSymbolTable as _, SymbolKind, SymbolSection};
 
@@ -19,6 +20,28 @@ pub struct Symbol<'a> {
     pub name: &'a str,
     /// Its size; 0 when not known.
     pub size: u64,
+    /// Whether it only jumps to the function of that name in another file.
+    pub is_stub: bool,
+}
+
+impl<'a> Symbol<'a> {
+    /// A stub for a function of another file.
+    pub(super) fn stub(address: u64, size: u64, name: &'a str) -> Self {
+        Symbol {
+            address,
+            sized: true,
+            global: false,
+            name,
+            size,
+            is_stub: true,
+        }
+    }
+
+    /// The name, with `@plt` where it is a stub.
+    pub fn full_name(&self) -> String {
+        let suffix = if self.is_stub { "@plt" } else { "" };
+        format!("{}{suffix}", self.name)
+    }
 }
 
 /// Functions of a file, by address.
@@ -46,6 +69,7 @@ impl<'a> SymbolTable<'a> {
                     symbols.extend(function(&symbol));
                 }
             }
+            symbols.extend(stubs::of(object));
         }
         // As gdb: of several names at one address the alphabetically last, which prefers `raise`
         // to `gsignal` and `write` to `__write`; names with a size before labels, global ones before
@@ -103,6 +127,7 @@ fn function<'a>(symbol: &object::Symbol<'a, '_>) -> Option<Symbol<'a>> {
         global: symbol.is_global(),
         name,
         size,
+        is_stub: false,
     })
 }
 

@@ -30,7 +30,8 @@ pub(super) fn caller_by_frame_pointer(space: &Space<'_>, frame: &StackFrame) -> 
         space.read_word(record.checked_add(word)?)?,
     );
     if saved == 0 && pc == 0 {
-        return Some(Step::Outermost);
+        // Any register may point to zeros; one at the end of a chain marks the outermost frame.
+        return (frame.trust == Trust::FramePointer).then_some(Step::Outermost);
     }
     let pc = super::code_address(space, pc);
     if !super::is_return_address(space, pc) {

@@ -127,7 +127,7 @@ pub fn cases() -> Vec<Case> {
 
 /// The file behind a path, which may be a link or hold a version.
 fn installed(path: &str) -> PathBuf {
-    let found = finish(Command::new("bash").args(["-c", r#"readlink -f $1"#, "bash", path])).ok();
+    let found = finish(Command::new("bash").args(["-c", "readlink -f $1", "bash", path])).ok();
     PathBuf::from(found.trim())
 }
 

@@ -9,8 +9,6 @@ use std::fmt::Write as _;
 pub struct Thread {
     pub tid: i64,
     pub frames: Vec<Placed>,
-    /// Why the stack ends, in the debugger's own words.
-    pub end: String,
 }
 
 /// A frame and where it is.
@@ -45,7 +43,6 @@ impl Thread {
                 .iter()
                 .map(frame)
                 .collect(),
-            end: thread["end"].as_str().unwrap_or_default().to_owned(),
         }
     }
 
@@ -69,7 +66,6 @@ impl Thread {
                 .iter()
                 .map(frame)
                 .collect(),
-            end: thread["incomplete"].as_str().unwrap_or_default().to_owned(),
         }
     }
 }
@@ -107,7 +103,9 @@ pub struct Difference {
 pub struct Comparison {
     name: &'static str,
     threads: usize,
+    /// Frames of gdb that are the same in ours.
     same: usize,
+    /// Frames of gdb.
     all: usize,
     /// Places of which gdb knows nothing: neither function nor file.
     unnamed: usize,
@@ -141,7 +139,7 @@ impl Comparison {
                 self.unnamed += 1;
                 continue;
             }
-            self.all += 1;
+            self.all += usize::from(theirs.is_some());
             if theirs.zip(own).is_some_and(|(theirs, own)| theirs.is(own)) {
                 self.same += 1;
                 continue;
@@ -220,11 +218,9 @@ pub fn table(comparisons: &[Comparison]) -> String {
         );
     }
     let (same, all) = totals(comparisons);
-    let _ = writeln!(
-        text,
-        "{same} of {all} frames: {:.2} %\n",
-        100.0 * same as f64 / all as f64
-    );
+    let hundredths = same * 10_000 / all.max(1);
+    let percent = format!("{}.{:02} %", hundredths / 100, hundredths % 100);
+    let _ = writeln!(text, "{same} of {all} frames: {percent}\n");
     for one in comparisons {
         for difference in &one.differences {
             let _ = writeln!(

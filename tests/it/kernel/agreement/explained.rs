@@ -4,9 +4,24 @@ use super::compare::Placed;
 
 /// The reason for a difference in one crash; `None` when there is none known.
 pub fn explanation(
-    _crash: &str,
-    _gdb: Option<&Placed>,
-    _ours: Option<&Placed>,
+    crash: &str,
+    gdb: Option<&Placed>,
+    ours: Option<&Placed>,
 ) -> Option<&'static str> {
-    None
+    let name = |placed: Option<&Placed>| placed.and_then(|placed| placed.frame.function.clone());
+    let (theirs, own) = (name(gdb), name(ours));
+    match (theirs.as_deref(), own.as_deref()) {
+        (None, Some("__GI___pthread_kill")) if gdb.is_none() => Some(
+            "raise calls pthread_kill, into which __pthread_kill_internal was inlined. Where tail \
+             calls left out a frame, gdb shows only the innermost function inlined there.",
+        ),
+        (None, Some(_)) if gdb.is_none() && crash.starts_with("c-musl") => Some(
+            "musl has no call frame information: gdb goes astray, ours is found on the stack and \
+             marked as a guess.",
+        ),
+        (Some(data), None) if crash.starts_with("go") && data.starts_with("runtime[") => {
+            Some("A goroutine's stack ends in a pointer to data, which gdb names by the data.")
+        }
+        _ => None,
+    }
 }
