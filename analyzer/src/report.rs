@@ -201,6 +201,25 @@ pub struct Frame {
     /// Source lines around `line`, when the source was at hand.
     #[serde(default)]
     pub source: Vec<SourceLine>,
+    /// Arguments and local variables, as far as debug information describes them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub variables: Vec<Variable>,
+}
+
+/// An argument or local variable of a frame.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Variable {
+    /// Its name in the source.
+    pub name: String,
+    /// Its type, as the source names it.
+    #[serde(rename = "type")]
+    pub type_name: Option<String>,
+    /// Its value as text, or in angle brackets why there is none: `<optimized out>`,
+    /// `<not in the core>`, `<not known>`.
+    pub value: String,
+    /// Whether it is an argument of the function.
+    #[serde(default)]
+    pub argument: bool,
 }
 
 /// A line of source text.

@@ -15,6 +15,8 @@ pub struct TextOptions {
     pub registers: bool,
     /// Modules with their build IDs.
     pub modules: bool,
+    /// Arguments and local variables of each frame.
+    pub variables: bool,
 }
 
 /// The report as text, with a line feed at its end.
@@ -118,6 +120,9 @@ fn thread_text(text: &mut String, thread: &Thread, options: TextOptions) {
     for frame in &thread.frames {
         line(text, &frame_text(frame));
         source(text, frame);
+        if options.variables {
+            variables(text, frame);
+        }
     }
     if let Some(reason) = &thread.incomplete {
         line(
@@ -174,6 +179,18 @@ fn frame_text(frame: &Frame) -> String {
         Trust::Context | Trust::Cfi => {}
     }
     text
+}
+
+fn variables(text: &mut String, frame: &Frame) {
+    for variable in &frame.variables {
+        let kind = if variable.argument {
+            "argument"
+        } else {
+            "local"
+        };
+        let (name, value) = (safe(&variable.name), safe(&variable.value));
+        line(text, &format!("        {kind:<8} {name} = {value}"));
+    }
 }
 
 fn source(text: &mut String, frame: &Frame) {

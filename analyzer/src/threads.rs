@@ -11,6 +11,8 @@ use std::collections::{BTreeMap, HashMap};
 
 /// Frames of all threads together; a core that has more is walked no further.
 const FRAMES_MAX: usize = 100_000;
+/// Variables of all threads together; the crashed thread comes first.
+const VARIABLES_MAX: usize = 10_000;
 /// Source lines shown before and after the line of a frame.
 const SOURCE_CONTEXT: u32 = 2;
 /// Source files read for one report.
@@ -112,7 +114,11 @@ fn only_name(space: &Space<'_>) -> Option<String> {
 fn frames(space: &Space<'_>, symbols: &mut Symbols<'_, '_>, stack: &Stack) -> Vec<Frame> {
     let mut frames: Vec<Frame> = Vec::with_capacity(stack.frames.len());
     for (index, physical) in stack.frames.iter().enumerate() {
+        let first = frames.len();
         append(&mut frames, space, symbols, physical);
+        if !physical.trampoline {
+            add_variables(&mut frames[first..], symbols, stack, index);
+        }
         let callee = address_of(physical);
         let caller = stack.frames.get(index + 1).map(|caller| caller.address);
         let Some(CodeAddress::Return(pc)) = caller.filter(|_| !physical.trampoline) else {
@@ -126,6 +132,18 @@ fn frames(space: &Space<'_>, symbols: &mut Symbols<'_, '_>, stack: &Stack) -> Ve
         }
     }
     frames
+}
+
+/// Adds the variables of each of a frame's functions, until the report has enough of them.
+fn add_variables(frames: &mut [Frame], symbols: &mut Symbols<'_, '_>, stack: &Stack, index: usize) {
+    if symbols.variables_shown >= VARIABLES_MAX {
+        return;
+    }
+    let variables = symbols.variables(&stack.frames, index);
+    for (frame, variables) in frames.iter_mut().zip(variables) {
+        symbols.variables_shown += variables.len();
+        frame.variables = variables;
+    }
 }
 
 /// Adds a frame, and before it the functions that were inlined into it.

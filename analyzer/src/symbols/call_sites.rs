@@ -1,7 +1,9 @@
 //! Reads the calls that a function makes, for frames that tail calls left out.
 
 use super::entry::Entry;
-use gimli::AttributeValue;
+use gimli::{AttributeValue, EndianSlice, Expression, LittleEndian};
+
+type Reader<'a> = EndianSlice<'a, LittleEndian>;
 
 /// Calls read of one function.
 const CALLS_MAX: usize = 4096;
@@ -37,6 +39,45 @@ pub enum Target {
 
 /// The calls of a function.
 pub(super) fn calls(function: Entry<'_, '_>) -> Option<Calls> {
+    Some(Calls {
+        entry: entry_address(function)?,
+        sites: sites(function)?.into_iter().filter_map(site).collect(),
+    })
+}
+
+/// The call of a function that returns to an address.
+pub(super) fn call<'u, 'a>(function: Entry<'u, 'a>, return_address: u64) -> Option<Entry<'u, 'a>> {
+    let mut sites = sites(function)?.into_iter();
+    sites.find(|call| returns_to(*call) == Some(return_address))
+}
+
+/// What a call passed in a register, which is given as the operation that names it: the
+/// description of the value in the caller's terms.
+pub(super) fn passed<'u, 'a>(
+    call: Entry<'u, 'a>,
+    register: u8,
+) -> Option<(Entry<'u, 'a>, Expression<Reader<'a>>)> {
+    call.children().into_iter().find_map(|parameter| {
+        let read = parameter.read()?;
+        let place = read.attr_value(gimli::DW_AT_location)?.exprloc_value()?;
+        let value = read
+            .attr_value(gimli::DW_AT_call_value)
+            .or_else(|| read.attr_value(gimli::DW_AT_GNU_call_site_value))?
+            .exprloc_value()?;
+        (place.0.slice() == [register]).then_some((parameter, value))
+    })
+}
+
+/// What a call calls; `None` for one through a pointer.
+pub(super) fn callee(call: Entry<'_, '_>) -> Option<Target> {
+    let entry = call.read()?;
+    let origin = entry
+        .attr_value(gimli::DW_AT_call_origin)
+        .or_else(|| entry.attr_value(gimli::DW_AT_abstract_origin))?;
+    target(call.to(origin)?)
+}
+
+fn sites<'u, 'a>(function: Entry<'u, 'a>) -> Option<Vec<Entry<'u, 'a>>> {
     let mut entries = function.unit.entries_raw(Some(function.offset)).ok()?;
     let depth = entries.next_depth();
     let abbreviation = entries.read_abbreviation().ok()??;
@@ -52,25 +93,30 @@ pub(super) fn calls(function: Entry<'_, '_>) -> Option<Calls> {
             abbreviation.tag(),
             gimli::DW_TAG_call_site | gimli::DW_TAG_GNU_call_site
         ) {
-            sites.extend(site(function.at(offset)));
+            sites.push(function.at(offset));
         }
     }
-    Some(Calls {
-        entry: entry_address(function)?,
-        sites,
-    })
+    Some(sites)
+}
+
+/// The address after a call.
+fn returns_to(call: Entry<'_, '_>) -> Option<u64> {
+    let entry = call.read()?;
+    let after = entry
+        .attr_value(gimli::DW_AT_call_return_pc)
+        .or_else(|| entry.attr_value(gimli::DW_AT_low_pc))?;
+    call.unit.attr_address(after).ok()?
 }
 
 fn site(call: Entry<'_, '_>) -> Option<CallSite> {
     let entry = call.read()?;
-    let value = |new, old| entry.attr_value(new).or_else(|| entry.attr_value(old));
-    let after = value(gimli::DW_AT_call_return_pc, gimli::DW_AT_low_pc)?;
-    let tail = value(gimli::DW_AT_call_tail_call, gimli::DW_AT_GNU_tail_call);
-    let origin = value(gimli::DW_AT_call_origin, gimli::DW_AT_abstract_origin)?;
+    let tail = entry
+        .attr_value(gimli::DW_AT_call_tail_call)
+        .or_else(|| entry.attr_value(gimli::DW_AT_GNU_tail_call));
     Some(CallSite {
-        after: call.unit.attr_address(after).ok()??,
+        after: returns_to(call)?,
         is_tail: matches!(tail, Some(AttributeValue::Flag(true))),
-        target: target(call.to(origin)?)?,
+        target: callee(call)?,
     })
 }
 
@@ -87,7 +133,7 @@ fn target(callee: Entry<'_, '_>) -> Option<Target> {
 }
 
 /// The first address of a function: where its first range starts.
-fn entry_address(function: Entry<'_, '_>) -> Option<u64> {
+pub(super) fn entry_address(function: Entry<'_, '_>) -> Option<u64> {
     let entry = function.read()?;
     if let Some(low) = entry.attr_value(gimli::DW_AT_low_pc) {
         return function.unit.attr_address(low).ok()?;

@@ -106,6 +106,24 @@ impl<'a> DebugInfo<'a> {
         statement::at(unit, address)
     }
 
+    /// The functions at an address of the file, innermost inlined one first, as [`DebugInfo::find`]
+    /// names them.
+    pub(super) fn functions_at(&self, address: u64) -> Vec<UnitOffset> {
+        let mut functions = Vec::new();
+        if let Ok(mut frames) = self.context.find_frames(address).skip_all_loads() {
+            while let (Ok(Some(frame)), true) = (frames.next(), functions.len() < INLINES_MAX) {
+                functions.extend(frame.dw_die_offset);
+            }
+        }
+        functions
+    }
+
+    /// The call before `return_address` in the function at `address`.
+    pub(super) fn call(&self, address: u64, return_address: u64) -> Option<Entry<'_, 'a>> {
+        let function = *self.functions_at(address).last()?;
+        call_sites::call(self.entry(address, function)?, return_address)
+    }
+
     /// The calls that the function at an address makes.
     pub(super) fn calls(&self, address: u64) -> Option<Calls> {
         let mut frames = self.context.find_frames(address).skip_all_loads().ok()?;
@@ -131,7 +149,7 @@ impl<'a> DebugInfo<'a> {
     }
 
     /// The entry at an offset of the unit that holds an address.
-    fn entry(&self, address: u64, offset: UnitOffset) -> Option<Entry<'_, 'a>> {
+    pub(super) fn entry(&self, address: u64, offset: UnitOffset) -> Option<Entry<'_, 'a>> {
         let unit = self.context.find_dwarf_and_unit(address).skip_all_loads()?;
         Some(self.units.entry(unit, offset))
     }

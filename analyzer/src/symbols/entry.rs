@@ -5,7 +5,7 @@
 //! declared; dwz moves what files have in common into a file of its own.
 
 use gimli::{
-    AttributeValue, DebugInfoOffset, DebuggingInformationEntry, DwAt, Dwarf, EndianSlice,
+    AttributeValue, DebugInfoOffset, DebuggingInformationEntry, DwAt, DwTag, Dwarf, EndianSlice,
     LittleEndian, Unit, UnitHeader, UnitOffset, UnitRef,
 };
 use std::cell::OnceCell;
@@ -15,6 +15,8 @@ type Reader<'a> = EndianSlice<'a, LittleEndian>;
 
 /// More units than the largest programs have.
 const UNITS_MAX: usize = 1 << 20;
+/// Entries read to find those directly below one.
+const DESCENDANTS_MAX: usize = 10_000;
 /// References followed from an entry to where it was declared.
 pub(super) const REFERENCES_MAX: usize = 16;
 
@@ -110,6 +112,41 @@ impl<'u, 'a> Entry<'u, 'a> {
     /// The entry itself, with its attributes.
     pub(super) fn read(&self) -> Option<DebuggingInformationEntry<Reader<'a>>> {
         self.unit.entry(self.offset).ok()
+    }
+
+    /// What kind of entry it is.
+    pub(super) fn tag(&self) -> Option<DwTag> {
+        Some(self.read()?.tag())
+    }
+
+    /// A number that an attribute holds.
+    pub(super) fn number(&self, name: DwAt) -> Option<u64> {
+        self.read()?.attr_value(name)?.udata_value()
+    }
+
+    /// The entries directly below.
+    pub(super) fn children(self) -> Vec<Entry<'u, 'a>> {
+        let mut children = Vec::new();
+        let _ = self.collect_children(&mut children);
+        children
+    }
+
+    fn collect_children(self, children: &mut Vec<Entry<'u, 'a>>) -> Option<()> {
+        let mut entries = self.unit.entries_raw(Some(self.offset)).ok()?;
+        let own = entries.next_depth();
+        let abbreviation = entries.read_abbreviation().ok()??;
+        entries.skip_attributes(abbreviation.attributes()).ok()?;
+        for _ in 0..DESCENDANTS_MAX {
+            if entries.is_empty() || entries.next_depth() <= own {
+                break;
+            }
+            let (offset, depth) = (entries.next_offset(), entries.next_depth());
+            if let Some(abbreviation) = entries.read_abbreviation().ok()? {
+                entries.skip_attributes(abbreviation.attributes()).ok()?;
+                children.extend((depth == own + 1).then(|| self.at(offset)));
+            }
+        }
+        Some(())
     }
 
     /// Where an attribute's value leads.

@@ -13,6 +13,7 @@ mod statement;
 mod stubs;
 pub mod symtab;
 mod tail_calls;
+mod variables;
 
 use crate::image::{Image, Object};
 use crate::space::Space;
@@ -47,6 +48,8 @@ pub struct Symbols<'s, 'a> {
     known: HashMap<(usize, u64), Vec<Name>>,
     calls: HashMap<u64, Option<Rc<Placed>>>,
     functions: HashMap<String, Option<u64>>,
+    /// Variables that were shown so far.
+    pub(crate) variables_shown: usize,
 }
 
 /// What names the code of one module.
@@ -67,6 +70,7 @@ impl<'s, 'a> Symbols<'s, 'a> {
             known: HashMap::new(),
             calls: HashMap::new(),
             functions: HashMap::new(),
+            variables_shown: 0,
         }
     }
 

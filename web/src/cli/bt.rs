@@ -33,6 +33,9 @@ pub struct Depth {
     /// Show the modules that were mapped
     #[arg(short, long)]
     pub modules: bool,
+    /// Show the arguments and local variables of each frame
+    #[arg(short, long)]
+    pub full: bool,
 }
 
 impl From<Depth> for TextOptions {
@@ -41,6 +44,7 @@ impl From<Depth> for TextOptions {
             all_threads: depth.all_threads,
             registers: depth.registers,
             modules: depth.modules,
+            variables: depth.full,
         }
     }
 }
