@@ -4,6 +4,44 @@ import json
 import gdb
 
 
+NUMBERS = (
+    gdb.TYPE_CODE_INT,
+    gdb.TYPE_CODE_CHAR,
+    gdb.TYPE_CODE_BOOL,
+    gdb.TYPE_CODE_PTR,
+    gdb.TYPE_CODE_REF,
+)
+
+
+def variables(frame):
+    """Numbers and addresses in scope, outermost block last; null where the compiler kept none."""
+    try:
+        block = frame.block()
+    except RuntimeError:
+        return
+    while block is not None and block.superblock is not None:
+        for symbol in block:
+            if not (symbol.is_argument or symbol.is_variable) or symbol.type is None:
+                continue
+            kind = symbol.type.strip_typedefs()
+            if kind.code not in NUMBERS or kind.sizeof > 8:
+                continue
+            try:
+                value = symbol.value(frame)
+                if value.is_optimized_out:
+                    number = None
+                elif kind.code == gdb.TYPE_CODE_REF:
+                    number = int(value.address)
+                else:
+                    number = int(value)
+            except (gdb.error, gdb.MemoryError, RuntimeError):
+                continue
+            yield [symbol.name, number]
+        if block.function is not None:
+            return
+        block = block.superblock
+
+
 def frames():
     frame = gdb.newest_frame()
     while frame is not None and frame.is_valid():
@@ -15,6 +53,7 @@ def frames():
             "function": frame.name(),
             "file": place.symtab.filename if place.symtab else None,
             "line": place.line if place.symtab and place.line else None,
+            "variables": list(variables(frame)),
             "signal": frame.type() == gdb.SIGTRAMP_FRAME,
         }
         try:

@@ -11,6 +11,7 @@
 mod cases;
 mod compare;
 mod explained;
+mod values;
 
 use aground_testkit::core_pattern::CorePattern;
 use aground_testkit::house::{program, root};

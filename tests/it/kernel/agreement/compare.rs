@@ -1,6 +1,7 @@
 //! Lays two debuggers' frames of one thread side by side.
 
 use super::explained::explanation;
+use super::values::{self, Values};
 use aground_testkit::gdb::Frame;
 use serde_json::Value;
 use std::fmt::Write as _;
@@ -20,6 +21,8 @@ pub struct Placed {
     pub linkage_name: Option<String>,
     /// Whether it is the kernel's signal trampoline.
     pub signal: bool,
+    /// Variables that are numbers or addresses; `None` where the value is not known.
+    pub variables: Vec<(String, Option<i128>)>,
 }
 
 impl Thread {
@@ -34,6 +37,7 @@ impl Thread {
             ),
             linkage_name: frame["linkage_name"].as_str().map(str::to_owned),
             signal: frame["signal"] == true,
+            variables: values::of_gdb(&frame["variables"]),
         };
         Thread {
             tid: thread["tid"].as_i64().expect("tid"),
@@ -57,6 +61,7 @@ impl Thread {
             ),
             linkage_name: frame["linkage_name"].as_str().map(str::to_owned),
             signal: frame["signal_trampoline"] == true,
+            variables: values::of_report(&frame["variables"]),
         };
         Thread {
             tid: thread["tid"].as_i64().expect("tid"),
@@ -109,6 +114,8 @@ pub struct Comparison {
     all: usize,
     /// Places of which gdb knows nothing: neither function nor file.
     unnamed: usize,
+    /// Values of variables in frames that are the same.
+    pub values: Values,
     differences: Vec<Difference>,
 }
 
@@ -120,6 +127,7 @@ impl Comparison {
             same: 0,
             all: 0,
             unnamed: 0,
+            values: Values::default(),
             differences: Vec::new(),
         };
         for theirs in gdb {
@@ -140,8 +148,9 @@ impl Comparison {
                 continue;
             }
             self.all += usize::from(theirs.is_some());
-            if theirs.zip(own).is_some_and(|(theirs, own)| theirs.is(own)) {
+            if let Some((theirs, own)) = theirs.zip(own).filter(|(theirs, own)| theirs.is(own)) {
                 self.same += 1;
+                self.values.add(theirs, own);
                 continue;
             }
             self.differences.push(Difference {
@@ -207,20 +216,23 @@ pub fn totals(comparisons: &[Comparison]) -> (usize, usize) {
 /// The table, then every difference.
 pub fn table(comparisons: &[Comparison]) -> String {
     let mut text = format!(
-        "{:<20} {:>7} {:>7} {:>7} {:>8}\n",
-        "crash", "threads", "frames", "same", "unnamed"
+        "{:<20} {:>7} {:>7} {:>7} {:>8} {:>7} {:>7}\n",
+        "crash", "threads", "frames", "same", "unnamed", "values", "same"
     );
     for one in comparisons {
         let _ = writeln!(
             text,
-            "{:<20} {:>7} {:>7} {:>7} {:>8}",
-            one.name, one.threads, one.all, one.same, one.unnamed
+            "{:<20} {:>7} {:>7} {:>7} {:>8} {:>7} {:>7}",
+            one.name, one.threads, one.all, one.same, one.unnamed, one.values.all, one.values.same
         );
     }
     let (same, all) = totals(comparisons);
     let hundredths = same * 10_000 / all.max(1);
     let percent = format!("{}.{:02} %", hundredths / 100, hundredths % 100);
     let _ = writeln!(text, "{same} of {all} frames: {percent}\n");
+    for one in comparisons {
+        one.values.write(one.name, &mut text);
+    }
     for one in comparisons {
         for difference in &one.differences {
             let _ = writeln!(
