@@ -9,7 +9,7 @@ use object::{Object as _, ObjectSection as _};
 use std::cell::OnceCell;
 
 /// Sections that may be compressed and are needed.
-const INFLATABLE: [&str; 12] = [
+const INFLATABLE: [&str; 14] = [
     ".debug_abbrev",
     ".debug_addr",
     ".debug_aranges",
@@ -17,6 +17,8 @@ const INFLATABLE: [&str; 12] = [
     ".debug_info",
     ".debug_line",
     ".debug_line_str",
+    ".debug_loc",
+    ".debug_loclists",
     ".debug_ranges",
     ".debug_rnglists",
     ".debug_str",
