@@ -3,7 +3,7 @@
 use crate::address::CodeAddress;
 use crate::group;
 use crate::modules::ModuleSource;
-use crate::report::{Address, Frame, SourceLine, Thread, Trust};
+use crate::report::{Address, Frame, SourceLine, Thread, Trust, Variable};
 use crate::space::Space;
 use crate::symbols::{Name, Symbols};
 use crate::unwind::{Stack, StackFrame, Unwinder};
@@ -114,33 +114,42 @@ fn only_name(space: &Space<'_>) -> Option<String> {
 fn frames(space: &Space<'_>, symbols: &mut Symbols<'_, '_>, stack: &Stack) -> Vec<Frame> {
     let mut frames: Vec<Frame> = Vec::with_capacity(stack.frames.len());
     for (index, physical) in stack.frames.iter().enumerate() {
+        let caller = stack.frames.get(index + 1).map(|caller| caller.address);
+        let jumps = match caller.filter(|_| !physical.trampoline) {
+            Some(CodeAddress::Return(pc)) => symbols.tail_calls(address_of(physical), pc),
+            _ => Vec::new(),
+        };
         let first = frames.len();
         append(&mut frames, space, symbols, physical);
         if !physical.trampoline {
-            add_variables(&mut frames[first..], symbols, stack, index);
+            let show = |symbols: &Symbols<'_, '_>| symbols.variables(&stack.frames, index, &jumps);
+            add_variables(&mut frames[first..], symbols, show);
         }
-        let callee = address_of(physical);
-        let caller = stack.frames.get(index + 1).map(|caller| caller.address);
-        let Some(CodeAddress::Return(pc)) = caller.filter(|_| !physical.trampoline) else {
-            continue;
-        };
-        for jump in symbols.tail_calls(callee, pc) {
+        for (position, &jump) in jumps.iter().enumerate() {
             let mut left_out = physical.clone();
             left_out.address = CodeAddress::Return(jump);
             left_out.trust = Trust::Cfi;
+            let first = frames.len();
             append(&mut frames, space, symbols, &left_out);
+            let jumps = &jumps[position..];
+            let show =
+                |symbols: &Symbols<'_, '_>| symbols.variables_left_out(&stack.frames, index, jumps);
+            add_variables(&mut frames[first..], symbols, show);
         }
     }
     frames
 }
 
 /// Adds the variables of each of a frame's functions, until the report has enough of them.
-fn add_variables(frames: &mut [Frame], symbols: &mut Symbols<'_, '_>, stack: &Stack, index: usize) {
+fn add_variables(
+    frames: &mut [Frame],
+    symbols: &mut Symbols<'_, '_>,
+    show: impl FnOnce(&Symbols<'_, '_>) -> Vec<Vec<Variable>>,
+) {
     if symbols.variables_shown >= VARIABLES_MAX {
         return;
     }
-    let variables = symbols.variables(&stack.frames, index);
-    for (frame, variables) in frames.iter_mut().zip(variables) {
+    for (frame, variables) in frames.iter_mut().zip(show(symbols)) {
         symbols.variables_shown += variables.len();
         frame.variables = variables;
     }

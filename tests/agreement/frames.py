@@ -32,6 +32,8 @@ def variables(frame):
                     number = None
                 elif kind.code == gdb.TYPE_CODE_REF:
                     number = int(value.address)
+                elif str(value) == "<synthetic pointer>":
+                    continue
                 else:
                     number = int(value)
             except (gdb.error, gdb.MemoryError, RuntimeError):

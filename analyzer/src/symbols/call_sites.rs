@@ -77,6 +77,15 @@ pub(super) fn callee(call: Entry<'_, '_>) -> Option<Target> {
     target(call.to(origin)?)
 }
 
+/// The pointer that a call goes through.
+pub(super) fn pointer<'a>(call: Entry<'_, 'a>) -> Option<Expression<Reader<'a>>> {
+    let entry = call.read()?;
+    let target = entry
+        .attr_value(gimli::DW_AT_call_target)
+        .or_else(|| entry.attr_value(gimli::DW_AT_GNU_call_site_target));
+    target?.exprloc_value()
+}
+
 fn sites<'u, 'a>(function: Entry<'u, 'a>) -> Option<Vec<Entry<'u, 'a>>> {
     let mut entries = function.unit.entries_raw(Some(function.offset)).ok()?;
     let depth = entries.next_depth();

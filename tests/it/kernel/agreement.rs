@@ -25,6 +25,9 @@ use std::process::Command;
 
 /// Frames that are the same in ours by address, function, file and line, of 1000 that gdb names.
 const AGREEMENT_MIN_PER_MILLE: usize = 995;
+/// Values of variables that are the same, of 1000. gdb takes registers that a call may change for
+/// unchanged and shows what they hold now; those are the rest.
+const VALUES_MIN_PER_MILLE: usize = 975;
 
 #[test]
 fn every_thread_is_as_gdb_shows_it() {
@@ -44,11 +47,22 @@ fn every_thread_is_as_gdb_shows_it() {
     let table = compare::table(&comparisons);
     println!("{table}");
     let (same, all) = compare::totals(&comparisons);
+    let wrong = comparisons
+        .iter()
+        .map(|one| one.values.wrong.len())
+        .sum::<usize>();
+    let (values_same, values) = compare::value_totals(&comparisons);
     let unexplained = comparisons.iter().flat_map(Comparison::unexplained).count();
     assert!(cases.len() >= 30, "only {} crashes", cases.len());
     assert_eq!(
         unexplained, 0,
         "differences without an explanation:\n{table}"
+    );
+    assert_eq!(wrong, 0, "values without an explanation:\n{table}");
+    assert!(values > 5000, "only {values} values:\n{table}");
+    assert!(
+        values_same * 1000 >= values * VALUES_MIN_PER_MILLE,
+        "{values_same} of {values} values:\n{table}"
     );
     assert!(
         same * 1000 >= all * AGREEMENT_MIN_PER_MILLE,

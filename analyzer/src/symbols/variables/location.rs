@@ -14,7 +14,7 @@ const STEPS_MAX: u32 = 1000;
 /// Bytes of a variable that is not in memory.
 const BYTES_MAX: u64 = 4096;
 /// Callers asked for what they passed.
-const CALLERS_MAX: usize = 4;
+const CALLERS_MAX: usize = 32;
 const WORD: usize = 8;
 
 /// Where a variable's bytes are.
@@ -201,6 +201,9 @@ impl<'s, 'a> Scene<'s, '_, 'a> {
 
     /// A register in this frame. Those that a callee need not keep are lost, as in gdb.
     fn register(&self, register: Register) -> Result<u64, Missing> {
+        if self.left_out {
+            return Err(Missing::OptimizedOut);
+        }
         let frame = self.at.frame().ok_or(Missing::Unknown)?;
         frame.registers.get(register.0).ok_or(Missing::OptimizedOut)
     }
@@ -213,6 +216,9 @@ impl<'s, 'a> Scene<'s, '_, 'a> {
     }
 
     fn frame_base(&self) -> Result<u64, Missing> {
+        if self.left_out {
+            return Err(Missing::OptimizedOut);
+        }
         let function = self.debug.entry(self.address, self.function);
         let function = function.ok_or(Missing::Unknown)?;
         let base = function
@@ -240,59 +246,79 @@ impl<'s, 'a> Scene<'s, '_, 'a> {
             return Err(Missing::OptimizedOut);
         };
         let is_register = (gimli::DW_OP_reg0.0..=gimli::DW_OP_reg31.0).contains(register);
-        let caller = self.at.caller();
+        let caller = if is_register { self.caller() } else { None };
+        let (scene, after) = caller.ok_or(Missing::OptimizedOut)?;
+        let call = scene.debug.call(scene.address, after);
+        let call = call.filter(|call| scene.calls(*call, self));
+        let passed = call.and_then(|call| call_sites::passed(call, *register));
+        let (entry, expression) = passed.ok_or(Missing::OptimizedOut)?;
+        scene.result(entry, expression)
+    }
+
+    /// Who called this function, and where the call returns to in the caller's file: the frame
+    /// that holds the return address, or one that a tail call left out.
+    fn caller(&self) -> Option<(Scene<'s, '_, 'a>, u64)> {
         let asked = self.callers_asked + 1;
-        let frame = caller
-            .frame()
-            .filter(|_| is_register && asked <= CALLERS_MAX);
-        let frame = frame.ok_or(Missing::OptimizedOut)?;
-        let CodeAddress::Return(pc) = frame.address else {
-            return Err(Missing::OptimizedOut);
+        let (after, at, jumps) = match self.jumps.split_first() {
+            Some((jump, others)) => (*jump, self.at, others),
+            None => match self.at.caller().frame()?.address {
+                CodeAddress::Return(pc) => (pc, self.at.caller(), &[][..]),
+                CodeAddress::Interrupted(_) => return None,
+            },
         };
-        let lookup = frame.address.lookup();
-        let (debug, bias) = self.symbols.debug_at(lookup).ok_or(Missing::OptimizedOut)?;
+        let lookup = after.checked_sub(1)?;
+        let (debug, bias) = self.symbols.debug_at(lookup)?;
         let address = lookup.wrapping_sub(bias);
-        let function = debug.functions_at(address).last().copied();
-        let function = function.ok_or(Missing::OptimizedOut)?;
         let scene = Scene {
             debug,
             bias,
-            at: caller,
+            at,
             address,
-            function,
+            function: *debug.functions_at(address).last()?,
             callers_asked: asked,
+            jumps,
+            left_out: !self.jumps.is_empty(),
             ..*self
         };
-        let call = debug.call(address, pc.wrapping_sub(bias));
-        let call = call.filter(|call| self.is_called_by(call, bias));
-        let passed = call.and_then(|call| call_sites::passed(call, *register));
-        let (entry, expression) = passed.ok_or(Missing::OptimizedOut)?;
-        match scene.evaluate(entry, expression)? {
-            // Here the result of the expression is the value, not where it is.
-            Place::Memory(value) => Ok(value),
-            Place::Bytes(bytes) => {
-                let known: Option<Vec<u8>> = bytes.into_iter().take(WORD).collect();
-                let mut word = [0; WORD];
-                for (to, from) in word.iter_mut().zip(known.ok_or(Missing::OptimizedOut)?) {
-                    *to = from;
-                }
-                Ok(u64::from_le_bytes(word))
-            }
-        }
+        (asked <= CALLERS_MAX).then_some((scene, after.wrapping_sub(bias)))
     }
 
-    /// Whether a call is known to be of this function. A function that was called may have jumped
-    /// here with other arguments.
-    fn is_called_by(&self, call: &Entry<'s, 'a>, caller_bias: u64) -> bool {
-        let own = self.debug.entry(self.address, self.function);
-        let own = own.and_then(call_sites::entry_address);
-        let own = own.map(|own| own.wrapping_add(self.bias));
-        let target = match call_sites::callee(*call) {
-            Some(Target::Address(address)) => Some(address.wrapping_add(caller_bias)),
+    /// Whether a call in this frame is known to be of another's function. A function that was
+    /// called may have jumped there with other arguments.
+    fn calls(&self, call: Entry<'s, 'a>, callee: &Self) -> bool {
+        let entry = callee.debug.entry(callee.address, callee.function);
+        let entry = entry.and_then(call_sites::entry_address);
+        let entry = entry.map(|entry| entry.wrapping_add(callee.bias));
+        let target = match call_sites::callee(call) {
+            Some(Target::Address(address)) => Some(address.wrapping_add(self.bias)),
             Some(Target::Name(name)) => self.symbols.by_name("", &name).map(|(found, _)| found),
-            None => None,
+            None => self.called_through(call),
         };
-        own.is_some() && own == target
+        entry.is_some() && entry == target
+    }
+
+    /// The function that a call through a pointer called.
+    fn called_through(&self, call: Entry<'s, 'a>) -> Option<u64> {
+        let pointer = call_sites::pointer(call)?;
+        self.result(call, pointer).ok()
+    }
+
+    /// What an expression results in, where that is not a place.
+    fn result(
+        &self,
+        entry: Entry<'s, 'a>,
+        expression: Expression<Reader<'a>>,
+    ) -> Result<u64, Missing> {
+        let bytes = match self.evaluate(entry, expression)? {
+            Place::Memory(value) => return Ok(value),
+            Place::Bytes(bytes) => bytes,
+        };
+        let known: Option<Vec<u8>> = bytes.into_iter().take(WORD).collect();
+        let mut word = [0; WORD];
+        for (to, from) in word.iter_mut().zip(known.ok_or(Missing::OptimizedOut)?) {
+            *to = from;
+        }
+        Ok(u64::from_le_bytes(word))
     }
 
     /// Bytes of a variable, or why they are not known.

@@ -75,12 +75,41 @@ impl<'f> At<'f> {
 impl<'a> Symbols<'_, 'a> {
     /// The variables of each function at a frame of a stack, innermost inlined one first, in the
     /// order of [`Symbols::find`]. Empty for a guessed frame: its registers would be guesses too.
-    pub fn variables(&self, stack: &[StackFrame], index: usize) -> Vec<Vec<Variable>> {
+    /// `jumps` holds the addresses after the tail calls between it and its caller.
+    pub fn variables(
+        &self,
+        stack: &[StackFrame],
+        index: usize,
+        jumps: &[u64],
+    ) -> Vec<Vec<Variable>> {
         let at = At { stack, index };
-        let Some(frame) = at.frame().filter(|frame| frame.trust != Trust::Scan) else {
-            return Vec::new();
-        };
-        let address = frame.address.lookup();
+        let frame = at.frame().filter(|frame| frame.trust != Trust::Scan);
+        frame.map_or_else(Vec::new, |frame| {
+            self.variables_at(frame.address.lookup(), at, jumps, false)
+        })
+    }
+
+    /// The same for the function whose frame the first of `jumps` left out.
+    pub fn variables_left_out(
+        &self,
+        stack: &[StackFrame],
+        index: usize,
+        jumps: &[u64],
+    ) -> Vec<Vec<Variable>> {
+        let at = At { stack, index };
+        let split = jumps.split_first();
+        split.map_or_else(Vec::new, |(jump, others)| {
+            self.variables_at(jump.saturating_sub(1), at, others, true)
+        })
+    }
+
+    fn variables_at(
+        &self,
+        address: u64,
+        at: At<'_>,
+        jumps: &[u64],
+        left_out: bool,
+    ) -> Vec<Vec<Variable>> {
         let Some((debug, bias)) = self.debug_at(address) else {
             return Vec::new();
         };
@@ -89,18 +118,18 @@ impl<'a> Symbols<'_, 'a> {
         let Some(&outer) = functions.last() else {
             return Vec::new();
         };
-        let variables = |function: &UnitOffset| {
-            let scene = Scene {
-                symbols: self,
-                debug,
-                bias,
-                at,
-                address: own,
-                function: outer,
-                callers_asked: 0,
-            };
-            scene.variables(*function).unwrap_or_default()
+        let scene = Scene {
+            symbols: self,
+            debug,
+            bias,
+            at,
+            address: own,
+            function: outer,
+            jumps,
+            left_out,
+            callers_asked: 0,
         };
+        let variables = |function: &UnitOffset| scene.variables(*function).unwrap_or_default();
         functions.iter().map(variables).collect()
     }
 
@@ -131,6 +160,11 @@ struct Scene<'s, 'p, 'a> {
     address: u64,
     /// The function that was not inlined.
     function: UnitOffset,
+    /// Addresses after the jumps that tail calls made between this function and the caller's
+    /// frame, innermost first.
+    jumps: &'s [u64],
+    /// Whether a tail call left out this function's frame: its registers and stack are gone.
+    left_out: bool,
     /// Callers on the way here that were asked for what they passed.
     callers_asked: usize,
 }

@@ -150,7 +150,7 @@ impl Comparison {
             self.all += usize::from(theirs.is_some());
             if let Some((theirs, own)) = theirs.zip(own).filter(|(theirs, own)| theirs.is(own)) {
                 self.same += 1;
-                self.values.add(theirs, own);
+                self.values.add(self.name, theirs, own);
                 continue;
             }
             self.differences.push(Difference {
@@ -207,6 +207,12 @@ fn align<'p>(gdb: &'p [Placed], ours: &'p [Placed]) -> Vec<Pair<'p>> {
     pairs
 }
 
+/// Values that are the same, and all.
+pub fn value_totals(comparisons: &[Comparison]) -> (usize, usize) {
+    let sum = |of: fn(&Comparison) -> usize| comparisons.iter().map(of).sum();
+    (sum(|one| one.values.same), sum(|one| one.values.all))
+}
+
 /// Frames that are the same, and all.
 pub fn totals(comparisons: &[Comparison]) -> (usize, usize) {
     let sum = |of: fn(&Comparison) -> usize| comparisons.iter().map(of).sum();
@@ -230,6 +236,8 @@ pub fn table(comparisons: &[Comparison]) -> String {
     let hundredths = same * 10_000 / all.max(1);
     let percent = format!("{}.{:02} %", hundredths / 100, hundredths % 100);
     let _ = writeln!(text, "{same} of {all} frames: {percent}\n");
+    let (same, all) = value_totals(comparisons);
+    let _ = writeln!(text, "{same} of {all} values of variables\n");
     for one in comparisons {
         one.values.write(one.name, &mut text);
     }

@@ -25,3 +25,13 @@ pub fn explanation(
         _ => None,
     }
 }
+
+/// The reason for a different value of a variable; `None` when there is none known.
+pub fn value_explanation(crash: &str, function: &str) -> Option<&'static str> {
+    let inlined = ["Counter::operator{call}", "__invoke_", "_M_invoke"];
+    let is_counter = inlined.iter().any(|name| function.contains(name));
+    (crash.starts_with("cc-gcc") && is_counter).then_some(
+        "the caller passed an address in its frame, and gdb takes another frame's base: the caller's \
+         code (lea 8(%rsp),%rdi) says ours.",
+    )
+}
