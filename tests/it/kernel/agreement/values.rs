@@ -40,9 +40,14 @@ impl Values {
             match (theirs, own) {
                 (theirs, own) if *theirs == own => self.same += 1,
                 (Some(_), None) => self.missed.push(format!("{name} in {function}")),
-                (theirs, own) => self.wrong.push(format!(
-                    "{name} in {function}: gdb {theirs:?}, ours {own:?}"
-                )),
+                (None, _) => self.found.push(format!("{name} in {function}")),
+                (Some(theirs), Some(own)) => {
+                    let text = format!("{name} in {function}: gdb {theirs:#x}, ours {own:#x}");
+                    match value_explanation(crash, function) {
+                        Some(why) => self.explained.push(format!("{text}: {why}")),
+                        None => self.wrong.push(text),
+                    }
+                }
             }
         }
     }
