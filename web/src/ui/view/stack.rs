@@ -1,7 +1,7 @@
 //! Stacks as tables of frames, equal stacks folded into one.
 
 use super::text::{Brief, base_name, clip};
-use aground_analyzer::report::{Frame, Report, Thread, Trust};
+use aground_analyzer::report::{Frame, Report, Thread, Trust, Variable};
 use aground_helper::record::Record;
 use std::collections::BTreeMap;
 
@@ -41,6 +41,23 @@ pub struct FrameRow {
     pub first_app: bool,
     /// Source around the line: number, text, whether it is the line.
     pub lines: Vec<(u32, String, bool)>,
+    /// Arguments and local variables.
+    pub values: Vec<Value>,
+}
+
+/// An argument or local variable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Value {
+    /// Its name, its type in the tooltip.
+    pub name: Brief,
+    /// Its type.
+    pub type_name: String,
+    /// Its value, or why there is none.
+    pub value: Brief,
+    /// Whether it is an argument.
+    pub argument: bool,
+    /// Whether the value is known.
+    pub known: bool,
 }
 
 /// A place in the source.
@@ -123,6 +140,19 @@ impl FrameRow {
                     (line.number, text, Some(line.number) == frame.line)
                 })
                 .collect(),
+            values: frame.variables.iter().map(Value::new).collect(),
+        }
+    }
+}
+
+impl Value {
+    fn new(variable: &Variable) -> Self {
+        Self {
+            name: Brief::new(&variable.name, 80),
+            type_name: clip(variable.type_name.as_deref().unwrap_or_default(), 200),
+            value: Brief::new(&variable.value, 700),
+            argument: variable.argument,
+            known: !variable.value.starts_with('<'),
         }
     }
 }
@@ -213,6 +243,10 @@ pub fn fold<'a>(threads: impl Iterator<Item = &'a Thread>) -> (Vec<Stack>, usize
         let known = seen.get(&key).and_then(|&at: &usize| stacks.get_mut(at));
         if let Some(stack) = known {
             stack.threads.push(label(thread));
+            // Each thread has values of its own; the report has them all.
+            for frame in &mut stack.frames {
+                frame.values.clear();
+            }
         } else if stacks.len() < MOST_STACKS {
             seen.insert(key, stacks.len());
             stacks.push(Stack::new(thread));
@@ -268,6 +302,25 @@ mod tests {
         assert_eq!(left_out, 0);
         let labels: Vec<_> = stacks.iter().map(|stack| stack.threads.clone()).collect();
         assert_eq!(labels, [vec!["thread 1", "thread 3"], vec!["thread 2"]]);
+    }
+
+    #[test]
+    fn values_belong_to_one_thread() {
+        let with = |tid, value: &str| {
+            let mut thread = thread(tid, &[1]);
+            thread.frames[0].variables.push(Variable {
+                name: "count".to_owned(),
+                value: value.to_owned(),
+                ..Variable::default()
+            });
+            thread
+        };
+        let one = Stack::new(&with(1, "7"));
+        assert_eq!(one.frames[0].values[0].value.shown, "7");
+        assert!(one.frames[0].values[0].known);
+        assert!(!Stack::new(&with(1, "<optimized out>")).frames[0].values[0].known);
+        let (folded, _) = fold([with(1, "7"), with(2, "8")].iter());
+        assert!(folded[0].frames[0].values.is_empty());
     }
 
     #[test]
