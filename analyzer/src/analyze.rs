@@ -29,6 +29,8 @@ pub struct Facts {
     pub thread_names: BTreeMap<i32, String>,
     /// Whether the core is known to be cut.
     pub truncated: bool,
+    /// Whether the report may hold no excerpts of memory.
+    pub withhold_memory: bool,
 }
 
 impl From<&Manifest> for Facts {
@@ -37,6 +39,7 @@ impl From<&Manifest> for Facts {
             process: manifest.process.clone(),
             thread_names: manifest.thread_names.clone(),
             truncated: manifest.truncated,
+            withhold_memory: manifest.withhold_memory,
         }
     }
 }
@@ -80,6 +83,7 @@ pub fn analyze_in_stages(
         space: &space,
         stacks: &stacks,
         truncated: core.truncated || facts.truncated,
+        withhold_memory: facts.withhold_memory,
     };
     let names = &facts.thread_names;
     if let Some(draft) = &mut drafts {
@@ -108,6 +112,7 @@ struct Case<'c, 'a> {
     space: &'c Space<'a>,
     stacks: &'c [Stack],
     truncated: bool,
+    withhold_memory: bool,
 }
 
 impl<'a> Case<'_, 'a> {
@@ -122,6 +127,7 @@ impl<'a> Case<'_, 'a> {
         let cause = cause::explain(&witness);
         let handled = cause::handler_frames(&witness);
         let signature = sign(witness.frames(), &cause, &process, handled);
+        let site = cause::site(&witness, self.withhold_memory);
         Report {
             schema: REPORT_SCHEMA,
             core: CoreFacts {
@@ -134,6 +140,7 @@ impl<'a> Case<'_, 'a> {
             warnings: warnings(core, self.found, &threads),
             process,
             cause,
+            site,
             threads,
             runtimes: Vec::new(),
             revision: 0,
@@ -176,6 +183,7 @@ pub fn without_memory(facts: &Facts) -> Report {
         signature: sign(&[], &cause, &process, 0),
         process,
         cause,
+        site: None,
         threads: Vec::new(),
         modules: Vec::new(),
         runtimes: Vec::new(),

@@ -33,6 +33,9 @@ pub struct Manifest {
     /// Whether the core is known to be cut.
     #[serde(default)]
     pub truncated: bool,
+    /// Whether the report may hold no excerpts of memory, since none of it is kept.
+    #[serde(default)]
+    pub withhold_memory: bool,
 }
 
 /// A file of separate debug information.

@@ -3,6 +3,10 @@
 //! Addresses are hexadecimal strings (`0x401136`) so that no JSON reader rounds them.
 //! Kinds and trusts are closed words: new ones may be added, none renamed.
 
+mod site;
+
+pub use site::{CodeLine, MemoryRange, RegisterUse, Site};
+
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -48,6 +52,9 @@ pub struct Report {
     pub process: ProcessFacts,
     /// Why it died.
     pub cause: Cause,
+    /// The code and memory at the place of the crash; `None` when no instruction is to blame.
+    #[serde(default)]
+    pub site: Option<Site>,
     /// All threads, the crashed one first.
     pub threads: Vec<Thread>,
     /// All ELF objects that were mapped.

@@ -19,6 +19,17 @@ pub struct Mapping {
     pub path: Option<String>,
 }
 
+/// A function by its symbol.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Function {
+    /// Its first address.
+    pub start: u64,
+    /// Its size in bytes; 0 when not known.
+    pub size: u64,
+    /// Demangled name.
+    pub name: String,
+}
+
 /// The crashed process as the rules of [`crate::cause`] and [`crate::runtime`] see it.
 pub trait Scene {
     /// Architecture: `x86_64`, `aarch64`, …
@@ -41,6 +52,8 @@ pub trait Scene {
     /// Runtime address and size of a symbol defined in a module whose file name (last path
     /// component) starts with `module_prefix` (`libc.so`, or empty for any module).
     fn symbol(&self, module_prefix: &str, name: &str) -> Option<(u64, u64)>;
+    /// The function whose symbol covers an address.
+    fn function(&self, address: u64) -> Option<Function>;
     /// Registers at a frame (as unwound), by report name. `rsp` is the stack pointer in that
     /// frame, so `[previous frame's rsp, this frame's rsp)` holds the callee's locals.
     fn frame_register(&self, frame_index: usize, name: &str) -> Option<u64>;

@@ -3,6 +3,10 @@
 //! Everything that comes from the process may hold escape sequences that take over a terminal,
 //! so control characters are shown, never passed on.
 
+mod site;
+
+pub use site::lines as memory_lines;
+
 use crate::report::{Frame, Report, Thread, Trust};
 use std::fmt::Write as _;
 
@@ -30,6 +34,9 @@ pub fn render(report: &Report, options: TextOptions) -> String {
     {
         text.push('\n');
         thread_text(&mut text, thread, options);
+    }
+    if let Some(found) = &report.site {
+        site::write(&mut text, found);
     }
     let others = report
         .threads

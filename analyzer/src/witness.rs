@@ -1,7 +1,7 @@
 //! Answers what the cause rules ask about the crash: the [`Scene`] over a real core.
 
 use crate::report::{Frame, ProcessFacts, Signal, Thread};
-use crate::scene::{Mapping, Scene};
+use crate::scene::{Function, Mapping, Scene};
 use crate::space::Space;
 use crate::symbols::Symbols;
 use crate::unwind::{Stack, StackFrame};
@@ -97,6 +97,10 @@ impl Scene for Witness<'_, '_, '_> {
 
     fn symbol(&self, module_prefix: &str, name: &str) -> Option<(u64, u64)> {
         self.symbols.by_name(module_prefix, name)
+    }
+
+    fn function(&self, address: u64) -> Option<Function> {
+        self.symbols.function(address)
     }
 
     fn frame_register(&self, frame_index: usize, name: &str) -> Option<u64> {

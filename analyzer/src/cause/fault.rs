@@ -175,7 +175,7 @@ fn forbidden(address: u64, mapping: Option<&Mapping>) -> String {
     }
 }
 
-fn rights(mapping: &Mapping) -> String {
+pub(super) fn rights(mapping: &Mapping) -> String {
     let rights = match (mapping.readable, mapping.writable, mapping.executable) {
         (false, false, false) => "without any permission",
         (true, false, false) => "read-only",

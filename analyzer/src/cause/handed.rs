@@ -35,7 +35,7 @@ impl Handed {
 
 /// The instructions that end with a call before an address. Where an instruction begins is not
 /// known backwards, so the longest run is taken that ends exactly there.
-fn run_up(scene: &dyn Scene, end: u64) -> Option<Vec<Instruction>> {
+pub(super) fn run_up(scene: &dyn Scene, end: u64) -> Option<Vec<Instruction>> {
     (8..=REACH).rev().find_map(|length| {
         let start = end.checked_sub(length)?;
         let mut code = vec![0; usize::try_from(length).ok()?];

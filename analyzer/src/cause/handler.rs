@@ -11,7 +11,7 @@ use super::fault::fault_of;
 use super::instruction::Instruction;
 use crate::group;
 use crate::report::{Address, Frame, Signal};
-use crate::scene::{Mapping, Scene};
+use crate::scene::{Function, Mapping, Scene};
 use crate::signals;
 
 /// Handlers within handlers that are looked behind.
@@ -151,7 +151,18 @@ fn delivered(scene: &dyn Scene, trampoline: usize) -> Option<Signal> {
     Some(signal)
 }
 
-impl Interrupted<'_> {
+impl<'s> Interrupted<'s> {
+    /// The process as a frame's caller left it, whatever its signal.
+    pub(super) fn frame(scene: &'s dyn Scene, first: usize) -> Self {
+        Interrupted {
+            scene,
+            signal: scene.signal().clone(),
+            first,
+            told: true,
+            handler: None,
+        }
+    }
+
     /// How many frames belong to the handlers.
     pub(super) fn first(&self) -> usize {
         self.first
@@ -193,6 +204,10 @@ impl Scene for Interrupted<'_> {
 
     fn symbol(&self, module_prefix: &str, name: &str) -> Option<(u64, u64)> {
         self.scene.symbol(module_prefix, name)
+    }
+
+    fn function(&self, address: u64) -> Option<Function> {
+        self.scene.function(address)
     }
 
     fn frame_register(&self, frame_index: usize, name: &str) -> Option<u64> {

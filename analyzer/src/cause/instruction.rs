@@ -55,7 +55,8 @@ impl Instruction {
         Self::at(scene, before).filter(|found| found.decoded.mnemonic() == Mnemonic::Int3)
     }
 
-    fn at(scene: &dyn Scene, pc: u64) -> Option<Self> {
+    /// The instruction at an address, with the operands that the scene's registers give it.
+    pub(super) fn at(scene: &dyn Scene, pc: u64) -> Option<Self> {
         if scene.arch() != "x86_64" {
             return None;
         }
@@ -183,15 +184,42 @@ impl Instruction {
 
     /// The bytes in hexadecimal.
     pub(super) fn bytes(&self) -> String {
-        self.bytes
+        hexadecimal(&self.bytes)
+    }
+
+    /// The general registers it uses, each with its value, where that is known, and whether it is
+    /// an address of memory or code that is gone to.
+    pub(super) fn registers(&self, scene: &dyn Scene) -> Vec<(String, u64, bool)> {
+        let mut factory = InstructionInfoFactory::new();
+        let info = factory.info(&self.decoded);
+        let mut addresses: Vec<Register> = info
+            .used_memory()
             .iter()
-            .fold(String::new(), |mut text, byte| {
-                // Writing to a String cannot fail.
-                let _ = write!(text, "{byte:02x} ");
-                text
-            })
-            .trim_end()
-            .to_owned()
+            .flat_map(|memory| [memory.base(), memory.index()])
+            .map(Register::full_register)
+            .collect();
+        let branches = matches!(
+            self.decoded.flow_control(),
+            FlowControl::IndirectCall | FlowControl::IndirectBranch
+        );
+        if branches && self.decoded.op0_kind() == OpKind::Register {
+            addresses.push(self.decoded.op0_register().full_register());
+        }
+        let mut known: Vec<(String, u64, bool)> = Vec::new();
+        for used in info.used_registers() {
+            let register = used.register();
+            let written = matches!(used.access(), OpAccess::Write | OpAccess::CondWrite);
+            let is_segment = register.is_segment_register() || register.is_ip();
+            if written || is_segment || known.iter().any(|(name, ..)| *name == self::name(register))
+            {
+                continue;
+            }
+            let is_address = addresses.contains(&register.full_register());
+            if let Some(value) = value(scene, register) {
+                known.push((self::name(register), value, is_address));
+            }
+        }
+        known
     }
 
     /// The operand an address lies in.
@@ -202,6 +230,17 @@ impl Instruction {
     }
 }
 
+/// Bytes as `48 8b 07`.
+pub(super) fn hexadecimal(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    for (at, byte) in bytes.iter().enumerate() {
+        let space = if at == 0 { "" } else { " " };
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{space}{byte:02x}");
+    }
+    text
+}
+
 fn code_at(scene: &dyn Scene, pc: u64) -> Option<Vec<u8>> {
     (1..=LONGEST).rev().find_map(|length| {
         let mut bytes = vec![0; usize::try_from(length).ok()?];
@@ -209,7 +248,7 @@ fn code_at(scene: &dyn Scene, pc: u64) -> Option<Vec<u8>> {
     })
 }
 
-fn formatter() -> IntelFormatter {
+pub(super) fn formatter() -> IntelFormatter {
     let mut formatter = IntelFormatter::new();
     let options = formatter.options_mut();
     options.set_hex_prefix("0x");
@@ -217,6 +256,8 @@ fn formatter() -> IntelFormatter {
     options.set_uppercase_hex(false);
     options.set_space_after_operand_separator(true);
     options.set_rip_relative_addresses(true);
+    options.set_branch_leading_zeros(false);
+    options.set_show_branch_size(false);
     formatter
 }
 

@@ -12,12 +12,15 @@
 
 mod abort;
 mod asserted;
+mod code;
 mod fault;
 mod freed;
 mod handed;
 mod handler;
 mod instruction;
+mod memory;
 mod sent;
+mod site;
 mod text;
 mod trap;
 
@@ -25,6 +28,7 @@ mod trap;
 mod tests;
 
 pub(crate) use handed::returned;
+pub use site::site;
 pub(crate) use text::{c_string, is_text, string};
 
 use crate::group;

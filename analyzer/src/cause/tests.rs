@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::report::Address;
-use crate::scene::Mapping;
+use crate::scene::{Function, Mapping};
 use std::collections::BTreeMap;
 
 /// A crash as a table of facts.
@@ -80,6 +80,13 @@ impl Scene for Fake {
     }
     fn symbol(&self, _: &str, name: &str) -> Option<(u64, u64)> {
         self.symbols.get(name).map(|address| (*address, 8))
+    }
+    fn function(&self, address: u64) -> Option<Function> {
+        (address.wrapping_sub(CODE) < 0x1000).then(|| Function {
+            start: CODE,
+            size: 0x1000,
+            name: "first".to_owned(),
+        })
     }
     fn frame_register(&self, _: usize, name: &str) -> Option<u64> {
         self.register(name)
@@ -302,4 +309,39 @@ fn a_passed_breakpoint_is_shown() {
     fake.memory.insert(CODE - 1, vec![0xcc, 0x90]);
     let cause = check(&fake, "compiler-trap", "breakpoint instruction in check");
     assert_eq!(cause.instruction.as_deref(), Some("int3"));
+}
+
+#[test]
+fn memory_that_is_not_kept_is_not_shown() {
+    let mov = [0x48, 0x8b, 0x07, 0xc3]; // mov rax, [rdi]; ret
+    let mut fake = crash("SIGSEGV", 1, Some(0x5000), &mov, &["next", "main"]);
+    fake.registers.insert("rdi", 0x5000);
+    fake.memory.insert(0x5000, b"a secret".to_vec());
+    let shown = site(&fake, false).expect("a site");
+    assert_eq!(shown.memory.len(), 1, "{shown:#?}");
+    assert!(shown.memory[0].bytes.contains("61 20 73 65"), "{shown:#?}");
+    let withheld = site(&fake, true).expect("a site");
+    assert_eq!(withheld.memory, []);
+    assert!(withheld.memory_withheld && withheld.code == shown.code);
+    assert_eq!(withheld.registers, shown.registers);
+}
+
+#[test]
+fn absurd_places_are_borne() {
+    for pc in [0, 1, CODE, CODE + 0xfff, u64::MAX - 3, u64::MAX] {
+        for name in ["SIGSEGV", "SIGILL", "SIGTRAP", "SIGSYS"] {
+            for bytes in [[0xff; 15], [0xc3; 15], [0; 15]] {
+                let mut fake = crash(name, 1, Some(pc), &bytes, &["f", "g"]);
+                fake.memory.insert(pc, bytes.to_vec());
+                for register in ["rip", "rsp", "rax", "rdi"] {
+                    fake.registers.insert(register, pc);
+                }
+                let shown = site(&fake, false).unwrap_or_default();
+                assert!(
+                    shown.code.len() < 20 && shown.memory.len() < 5,
+                    "{shown:#?}"
+                );
+            }
+        }
+    }
 }

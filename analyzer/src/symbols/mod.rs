@@ -16,6 +16,7 @@ mod tail_calls;
 mod variables;
 
 use crate::image::{Image, Object};
+use crate::scene::Function;
 use crate::space::Space;
 use dwarf::{DebugInfo, Location};
 use locate::DebugFiles;
@@ -130,6 +131,18 @@ impl<'s, 'a> Symbols<'s, 'a> {
                 let (address, size) = own.or_else(separate)?;
                 Some((address.wrapping_add(module.bias), size))
             })
+    }
+
+    /// The function whose symbol covers an address.
+    pub fn function(&self, address: u64) -> Option<Function> {
+        let index = self.space.module_index(address)?;
+        let bias = self.space.modules[index].bias;
+        let symbol = self.module(index).table.find(address.wrapping_sub(bias))?;
+        Some(Function {
+            start: symbol.address.wrapping_add(bias),
+            size: symbol.size,
+            name: demangle::demangle(symbol.name),
+        })
     }
 
     /// The calls of the function at an address inside an instruction.

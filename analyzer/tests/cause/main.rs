@@ -5,4 +5,5 @@ mod faults;
 mod languages;
 mod program;
 mod signals;
+mod site;
 mod words;

@@ -121,6 +121,15 @@ NOINLINE void run_data(void) {
 NOINLINE void call_back(void (*volatile callback)(void)) { callback(); }
 NOINLINE void unreachable(void) { __builtin_trap(); }
 NOINLINE long follow(volatile long *pointer) { return *pointer; }
+
+/* Reads on behind the end of what is mapped. */
+NOINLINE long read_beyond(void) {
+    char *pages = mmap(0, 2 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    munmap(pages + 4096, 4096);
+    memcpy(pages + 4096 - 32, "the last of all that is mapped. ", 32);
+    return follow((long *)(pages + 4096));
+}
+
 NOINLINE void overwrite(volatile char *text) { text[0] = 'x'; }
 static void last_words(int signal) {
     (void)signal;
@@ -205,6 +214,7 @@ int main(int count, char **arguments) {
     IF("trap", unreachable());
     IF("non-canonical", return (int)follow((long *)0x4141414141414141));
     IF("invalid", return (int)follow((long *)0x123456789000));
+    IF("beyond", return (int)read_beyond());
     IF("near-null", return (int)follow((long *)0x8000));
     IF("read-only", overwrite((char *)"constant"));
     IF("handled-null", (handled(), store(0)));

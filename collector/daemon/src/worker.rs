@@ -15,7 +15,7 @@ use aground_analyzer::analyze::{self, Facts};
 use aground_analyzer::manifest::{DebugFile, Manifest, ModuleFile};
 use aground_analyzer::report::{ProcessFacts, Report, Signal};
 use aground_helper::id::DumpId;
-use aground_helper::record::{Access, Kept, Module, Record};
+use aground_helper::record::{Access, Kept, Module, Policy, Record};
 use aground_store::symbols::Source;
 use aground_store::{Store, StoreError};
 use command_fds::{CommandFdExt, FdMapping};
@@ -278,6 +278,8 @@ fn manifest(record: &Record, core_fd: Option<i32>, modules: Vec<ModuleFile>) -> 
         modules,
         debug_files: vec![],
         truncated: record.capture.truncated || record.capture.kept == Kept::Partial,
+        // What is let go of once it is analyzed must not stay in the report.
+        withhold_memory: record.capture.policy == Policy::Trace,
     }
 }
 

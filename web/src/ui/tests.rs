@@ -90,6 +90,16 @@ fn report() -> Report {
             evidence: vec![EVIL.to_owned()],
             ..Cause::default()
         },
+        "site": {
+            "what": EVIL, "function": EVIL,
+            "code": [{ "pc": "0x1000", "offset": 4, "bytes": EVIL, "text": EVIL, "target": EVIL, "marked": true }],
+            "registers": [{ "name": EVIL, "value": "0x8", "points_to": EVIL }],
+            "memory": [
+                { "what": EVIL, "address": "0x1004", "start": "0x1000", "bytes": "3c 62 3e ?? 00" },
+                { "what": EVIL, "address": "0x8", "start": "0x0", "bytes": EVIL, "absent": EVIL },
+                { "what": EVIL, "address": "0x8", "start": "0xffffffffffffffff", "bytes": EVIL.repeat(99) }
+            ]
+        },
         "threads": [thread(9, true), thread(2, false), thread(3, false)],
         "modules": [{ "path": EVIL, "build_id": EVIL, "base": "0x1000", "end": "0x2000",
                       "image": EVIL, "debug": EVIL, "problem": EVIL, "wanted": ["abcd1234", EVIL] }],
@@ -230,6 +240,7 @@ async fn no_page_shows_anything_raw() {
         "cause &lt;script&gt;alert(1)&lt;/script&gt;&quot;&#39;&gt;&lt;img src=x onerror=alert(2)&gt;‹U+202E›␛[31m␀",
         "unlucky&lt;script&gt;",
         "2 threads like this",
+        "<code>&lt;b&gt; .</code>",
         "The core is truncated: 1.0 kB of 2.0 kB arrived.",
         "A guess",
     ] {

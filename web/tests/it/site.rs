@@ -308,6 +308,7 @@ fn report(record: &Record, title: &str) -> Report {
             confidence: "certain".to_owned(),
             ..Cause::default()
         },
+        site: None,
         threads: vec![Thread {
             tid: record.process.pid,
             crashed: true,

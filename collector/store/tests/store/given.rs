@@ -212,6 +212,7 @@ pub fn report(functions: &[&str]) -> Report {
             title: format!("write to 0x0 in {}", functions[0]),
             ..Cause::default()
         },
+        site: None,
         threads: vec![thread],
         modules: vec![],
         runtimes: vec![],

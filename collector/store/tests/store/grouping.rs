@@ -347,11 +347,13 @@ fn what_a_stopped_analysis_found_gives_way_to_what_says_more_only() {
         (dump.summary.status, dump.report.unwrap().signature.title)
     };
     let bare = Report {
+        site: None,
         threads: vec![],
         ..report(&["record"])
     };
     let partial = |function: &str| Report {
         partial: Some(Partial::default()),
+        site: None,
         threads: vec![Thread::default()],
         ..report(&[function])
     };

@@ -7,6 +7,7 @@ use crate::ui::view::context;
 use crate::ui::view::crash::Row;
 use crate::ui::view::facts::{self, Fact};
 use crate::ui::view::modules::{ModuleRow, modules, revision, without_symbols};
+use crate::ui::view::site::Site;
 use crate::ui::view::stack::{self, SourcePlace, Stack};
 use crate::ui::view::text::{self, Brief};
 use crate::ui::view::{bytes, time};
@@ -67,6 +68,7 @@ pub struct DumpPage {
     failure: Option<Brief>,
     warnings: Vec<String>,
     crashed: Option<Stack>,
+    site: Option<Site>,
     others: Vec<Stack>,
     other_threads: usize,
     stacks_left_out: usize,
@@ -138,6 +140,9 @@ impl DumpPage {
             without_symbols: report.map(without_symbols).unwrap_or_default(),
             warnings: warnings(dump),
             crashed: crashed.map(Stack::new),
+            site: report
+                .and_then(|report| report.site.as_ref())
+                .map(Site::new),
             other_threads: threads.len().saturating_sub(usize::from(crashed.is_some())),
             others,
             stacks_left_out,

@@ -6,6 +6,7 @@ pub mod crash;
 pub mod facts;
 pub mod kind;
 pub mod modules;
+pub mod site;
 pub mod stack;
 pub mod svg;
 pub mod text;
