@@ -246,7 +246,8 @@ pub enum Trust {
     Context,
     /// By call frame information.
     Cfi,
-    /// By following the function's own instructions to its return.
+    /// By machine code: the function's own instructions, followed to its return or from its start,
+    /// or the call that led to it.
     Code,
     /// By the frame pointer chain.
     FramePointer,

@@ -181,7 +181,7 @@ fn frame_text(frame: &Frame) -> String {
     }
     match frame.trust {
         Trust::Scan => text.push_str("  [guess: found on the stack]"),
-        Trust::Code => text.push_str("  [by the function's code]"),
+        Trust::Code => text.push_str("  [by its code]"),
         Trust::FramePointer => text.push_str("  [by frame pointer]"),
         Trust::Context | Trust::Cfi => {}
     }

@@ -10,7 +10,8 @@
 //! 4. the function's own instructions: followed to its return on x86, else its
 //!    prologue;
 //! 5. the frame pointer;
-//! 6. the stack itself, searched for what looks like a return address: a guess.
+//! 6. the stack itself, searched for what looks like a return address: a guess, unless the call
+//!    before it leads to the frame's function.
 //!
 //! The stack pointer may only grow from callee to caller, except out of a signal trampoline,
 //! whose handler may run on another stack. This and [`FRAMES_MAX`] end every walk.
@@ -78,7 +79,7 @@ enum Step {
 pub struct Unwinder<'s, 'a> {
     space: &'s Space<'a>,
     tables: Vec<OnceCell<Option<Tables<'a>>>>,
-    /// Where the functions of each module start; read where a prologue is.
+    /// Where the functions of each module start, read when asked.
     starts: Vec<OnceCell<Vec<u64>>>,
     context: UnwindContext<usize>,
     instructions_left: usize,
@@ -156,8 +157,7 @@ impl<'s, 'a> Unwinder<'s, 'a> {
         }
         code::caller_by_code(self.space, frame, &mut self.instructions_left)
             .or_else(|| self.caller_by_prologue(frame))
-            .or_else(|| frame_pointer::caller_by_frame_pointer(self.space, frame))
-            .or_else(|| scan::caller_by_scan(self.space, frame))
+            .or_else(|| self.caller_by_stack(frame))
             .unwrap_or_else(|| self.lost(frame))
     }
 
@@ -207,19 +207,49 @@ impl<'s, 'a> Unwinder<'s, 'a> {
 
     /// What architectures with a link register have where call frame information is missing.
     fn caller_by_prologue(&self, frame: &StackFrame) -> Option<Step> {
-        self.space.core.arch.link?;
-        let index = self.space.module_index(frame.address.pc())?;
-        let module = self.space.modules.get(index)?;
-        let object = module.object.as_ref()?;
-        let starts = self
-            .starts
-            .get(index)?
-            .get_or_init(|| prologue::function_starts(object));
-        let by_table = (self.space.core.arch.name == "arm")
-            .then(|| exidx::caller_by_exidx(self.space, module, starts, frame));
-        by_table
-            .flatten()
-            .or_else(|| prologue::caller_by_prologue(self.space, module, starts, frame))
+        let arch = self.space.core.arch;
+        arch.link?;
+        let module = self.space.module_at(frame.address.pc())?;
+        let starts = self.function_starts(frame);
+        let by_table = match arch.name {
+            "arm" => exidx::caller_by_exidx(self.space, module, starts, frame),
+            _ => None,
+        };
+        by_table.or_else(|| prologue::caller_by_prologue(self.space, module, starts, frame))
+    }
+
+    /// The caller by what lies on the stack. A stale frame pointer leads to some caller further
+    /// out, so that it must not win over a call that leads to the frame's function.
+    fn caller_by_stack(&self, frame: &StackFrame) -> Option<Step> {
+        let function = self.function_of(frame);
+        let by_pointer = frame_pointer::caller_by_frame_pointer(self.space, frame);
+        if let Some(Step::Caller(caller)) = &by_pointer
+            && scan::leads_to(self.space, caller.address.pc(), function)
+        {
+            return by_pointer;
+        }
+        let scanned = scan::scan(self.space, frame, function);
+        scanned.by_call.or(by_pointer).or(scanned.nearest)
+    }
+
+    /// Where the frame's function starts, by its symbol.
+    fn function_of(&self, frame: &StackFrame) -> Option<u64> {
+        let address = frame.address.lookup();
+        let bias = self.space.module_at(address)?.bias;
+        let starts = self.function_starts(frame);
+        let start = prologue::nearest_start(starts, address.wrapping_sub(bias))?;
+        Some(start.wrapping_add(bias))
+    }
+
+    /// Where the functions of the frame's module start.
+    fn function_starts(&self, frame: &StackFrame) -> &[u64] {
+        let starts = || {
+            let index = self.space.module_index(frame.address.lookup())?;
+            let object = self.space.modules.get(index)?.object.as_ref()?;
+            let starts = self.starts.get(index)?;
+            Some(starts.get_or_init(|| prologue::function_starts(object)))
+        };
+        starts().map_or(&[], Vec::as_slice)
     }
 
     /// A call through a null or wild pointer stopped at the callee's first instruction, where
@@ -232,7 +262,7 @@ impl<'s, 'a> Unwinder<'s, 'a> {
         at_entry(self.space, frame)
             .filter(|caller| is_return_address(self.space, caller.address.pc()))
             .map(Step::Caller)
-            .or_else(|| scan::caller_by_scan(self.space, frame))
+            .or_else(|| scan::scan(self.space, frame, None).nearest)
             .unwrap_or_else(|| Step::Lost(format!("{pc:#x} is no code, and no caller was found")))
     }
 }

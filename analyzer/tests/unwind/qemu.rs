@@ -7,10 +7,6 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// The emulator dies of its guest's signal. It takes care that no core of itself is written, but a
-/// program that is the machine's `core_pattern` would still hear of it: nobody may have set one.
-const LOCK: &str = "/run/lock/aground-core-pattern";
-
 /// A machine: how programs for it are built and run.
 pub struct Machine {
     /// The compiler.
@@ -66,22 +62,31 @@ impl Guest {
         [self.machine.emulator, &library].concat()
     }
 
+    /// The emulator writes the guest's core and then kills itself by the same signal, which whoever
+    /// is the machine's `core_pattern` would hear of; so gdb ends it before.
+    #[track_caller]
     fn die(&self, argument: &str) -> PathBuf {
         let place = self.directory.path().join(argument);
         fs::create_dir(&place).unwrap();
-        let mut guest = Command::new("flock");
-        guest.args(["--close", LOCK, "prlimit", "--core=unlimited"]);
-        guest.args(self.emulator()).arg(&self.executable);
-        let status = guest.arg(argument).current_dir(&place).status().unwrap();
-        assert!(!status.success(), "{argument}: the program did not die");
-        let found = fs::read_dir(&place)
-            .unwrap()
-            .map(|entry| entry.unwrap().path());
+        let mut gdb = Command::new("prlimit");
+        gdb.args(["--core=unlimited", "gdb", "-nx", "-batch"]);
+        for command in [
+            "set debuginfod enabled off",
+            "handle all nostop noprint pass",
+            "catch syscall kill",
+            "run",
+            "kill",
+        ] {
+            gdb.args(["-ex", command]);
+        }
+        gdb.arg("--args").args(self.emulator());
+        gdb.arg(&self.executable).arg(argument);
+        let said = run(gdb.env_remove("DEBUGINFOD_URLS").current_dir(&place));
+        let found = fs::read_dir(&place).unwrap();
+        let mut paths = found.map(|entry| entry.unwrap().path());
         let is_core = |path: &PathBuf| path.extension().is_some_and(|end| end == "core");
-        found
-            .into_iter()
-            .find(is_core)
-            .expect("a core of the guest")
+        let core = paths.find(is_core);
+        core.unwrap_or_else(|| panic!("{argument}: the emulator wrote no core\n{said}"))
     }
 
     /// Stops where it would die, under the emulator's debugger, and writes a core from outside.

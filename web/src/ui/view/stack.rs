@@ -189,10 +189,7 @@ fn trust(trust: Trust) -> (&'static str, &'static str) {
     match trust {
         Trust::Context => ("context", "From the thread's registers: certain"),
         Trust::Cfi => ("cfi", "By call frame information: reliable"),
-        Trust::Code => (
-            "code",
-            "By following the function's instructions to its return: likely",
-        ),
+        Trust::Code => ("code", "By following machine code: likely"),
         Trust::FramePointer => ("fp", "By the frame pointer chain: likely"),
         Trust::Scan => ("scan", "Found on the stack by its looks: a guess"),
     }
