@@ -4,6 +4,7 @@ use crate::cause;
 use crate::dump::source::CoreBytes;
 use crate::dump::{Core, NotACore};
 use crate::group::{self, SignFacts};
+use crate::locks;
 use crate::manifest::Manifest;
 use crate::modules::{self, Found, ModuleSource};
 use crate::report::{
@@ -120,11 +121,18 @@ impl<'a> Case<'_, 'a> {
         &self,
         symbols: &Symbols<'_, 'a>,
         files: &[DebugFiles],
-        threads: Vec<Thread>,
+        mut threads: Vec<Thread>,
     ) -> Report {
+        locks::find(self.space, &mut threads);
+        if self.withhold_memory {
+            let frames = threads.iter_mut().flat_map(|thread| &mut thread.frames);
+            frames.for_each(|frame| frame.variables.clear());
+        }
+        let deadlocks = locks::deadlocks(&threads);
         let (core, process) = (self.space.core, self.process.clone());
         let witness = Witness::new(self.space, symbols, &process, threads.first(), self.stacks);
         let cause = cause::explain(&witness);
+        let cause = cause::with_locks(cause, &process, &threads, &deadlocks);
         let handled = cause::handler_frames(&witness);
         let signature = sign(witness.frames(), &cause, &process, handled);
         let site = cause::site(&witness, self.withhold_memory);
@@ -142,6 +150,7 @@ impl<'a> Case<'_, 'a> {
             cause,
             site,
             threads,
+            deadlocks,
             runtimes: Vec::new(),
             revision: 0,
             partial: None,
@@ -185,6 +194,7 @@ pub fn without_memory(facts: &Facts) -> Report {
         cause,
         site: None,
         threads: Vec::new(),
+        deadlocks: Vec::new(),
         modules: Vec::new(),
         runtimes: Vec::new(),
         revision: 0,

@@ -10,6 +10,7 @@
 //! unwind    registers → frames                          arch     what differs between machines
 //! symbols   addresses → functions, files, lines
 //! threads   the report's threads                        witness  what the cause rules see
+//! locks     who waits for whom                          cause    why it died
 //! analyze   all of it, in order                         text     a report for people
 //! ```
 
@@ -21,6 +22,7 @@ pub mod describe;
 pub mod dump;
 pub mod group;
 pub mod image;
+pub mod locks;
 pub mod manifest;
 pub mod mapped;
 pub mod modules;

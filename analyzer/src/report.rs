@@ -4,8 +4,10 @@
 //! Kinds and trusts are closed words: new ones may be added, none renamed.
 
 mod site;
+mod wait;
 
 pub use site::{CodeLine, MemoryRange, RegisterUse, Site};
+pub use wait::{Wait, alike};
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -57,6 +59,10 @@ pub struct Report {
     pub site: Option<Site>,
     /// All threads, the crashed one first.
     pub threads: Vec<Thread>,
+    /// Threads that wait for each other in a circle, by thread id: each waits for the next, the
+    /// last for the first.
+    #[serde(default)]
+    pub deadlocks: Vec<Vec<i32>>,
     /// All ELF objects that were mapped.
     pub modules: Vec<Module>,
     /// Stacks of managed languages, as their runtimes see them.
@@ -171,6 +177,9 @@ pub struct Thread {
     /// Why the stack ends before its outermost frame; `None` when it is whole.
     #[serde(default)]
     pub incomplete: Option<String>,
+    /// What the thread waits for, where that can be told.
+    #[serde(default)]
+    pub waits_for: Option<Wait>,
 }
 
 /// One frame of a stack.

@@ -4,10 +4,11 @@
 //! so control characters are shown, never passed on.
 
 mod site;
+mod threads;
 
 pub use site::lines as memory_lines;
 
-use crate::report::{Frame, Report, Thread, Trust};
+use crate::report::{Frame, Report, Trust};
 use std::fmt::Write as _;
 
 /// What to write.
@@ -27,30 +28,11 @@ pub struct TextOptions {
 pub fn render(report: &Report, options: TextOptions) -> String {
     let mut text = String::new();
     cause(&mut text, report);
-    for thread in report
-        .threads
-        .iter()
-        .filter(|thread| thread.crashed || options.all_threads)
-    {
-        text.push('\n');
-        thread_text(&mut text, thread, options);
-    }
+    threads::write(&mut text, report, options);
     if let Some(found) = &report.site {
         site::write(&mut text, found);
     }
-    let others = report
-        .threads
-        .iter()
-        .filter(|thread| !thread.crashed)
-        .count();
-    if others > 0 && !options.all_threads {
-        let threads = if others == 1 {
-            "thread is"
-        } else {
-            "threads are"
-        };
-        line(&mut text, &format!("\n{others} other {threads} not shown."));
-    }
+    threads::left_out(&mut text, report, options);
     if options.modules {
         modules(&mut text, report);
     }
@@ -114,34 +96,6 @@ fn signal(report: &Report) -> String {
         let _ = write!(text, " sent by pid {sender}");
     }
     text
-}
-
-fn thread_text(text: &mut String, thread: &Thread, options: TextOptions) {
-    let name = thread
-        .name
-        .as_deref()
-        .map(|name| format!(" \"{}\"", safe(name)))
-        .unwrap_or_default();
-    let crashed = if thread.crashed { " (crashed)" } else { "" };
-    line(text, &format!("Thread {}{name}{crashed}:", thread.tid));
-    for frame in &thread.frames {
-        line(text, &frame_text(frame));
-        source(text, frame);
-        if options.variables {
-            variables(text, frame);
-        }
-    }
-    if let Some(reason) = &thread.incomplete {
-        line(
-            text,
-            &format!("    (the stack goes on, but {})", safe(reason)),
-        );
-    }
-    if options.registers {
-        for (name, value) in &thread.registers {
-            line(text, &format!("    {name:<8} {value}"));
-        }
-    }
 }
 
 /// One frame, as gdb writes it: `#1  0x000000000040113a in main () at a.c:5`.

@@ -100,6 +100,7 @@ fn threads_with(
             registers: note.registers.named(space.core.arch),
             frames: frames(stack),
             incomplete: stack.incomplete.clone(),
+            waits_for: None,
         })
     };
     stacks.iter().enumerate().filter_map(&mut thread).collect()

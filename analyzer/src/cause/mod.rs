@@ -13,6 +13,7 @@
 mod abort;
 mod asserted;
 mod code;
+mod deadlock;
 mod fault;
 mod freed;
 mod handed;
@@ -27,6 +28,7 @@ mod trap;
 #[cfg(test)]
 mod tests;
 
+pub use deadlock::with_locks;
 pub(crate) use handed::returned;
 pub use site::site;
 pub(crate) use text::{c_string, is_text, string};

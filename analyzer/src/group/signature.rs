@@ -267,6 +267,8 @@ fn spoken(cause: &Cause) -> String {
     let message = cause.message.as_deref().unwrap_or_default();
     match cause.kind.as_str() {
         "assertion" => fold_numbers(asserted(message)),
+        // Whichever of its threads was interrupted, it is this circle.
+        "deadlock" => message.to_owned(),
         "panic" => fold_data(&without_quotations(message)),
         _ => String::new(),
     }

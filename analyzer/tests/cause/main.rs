@@ -6,4 +6,5 @@ mod languages;
 mod program;
 mod signals;
 mod site;
+mod threads;
 mod words;

@@ -4,7 +4,7 @@
 use crate::ui::view::stack::name_threads;
 use crate::{App, router};
 use aground_analyzer::describe::Description;
-use aground_analyzer::report::{Address, Cause, Frame, Report, SourceLine, Thread};
+use aground_analyzer::report::{Address, Cause, Frame, Report, SourceLine, Thread, Wait};
 use aground_daemon::{Config, Daemon};
 use aground_helper::id::DumpId;
 use aground_helper::layout;
@@ -74,6 +74,12 @@ fn report() -> Report {
         tid,
         crashed,
         registers: [(EVIL.to_owned(), Address(1))].into(),
+        waits_for: (tid == 3).then(|| Wait {
+            what: EVIL.to_owned(),
+            owner: Some(tid),
+            owner_name: Some(EVIL.to_owned()),
+            ..Wait::default()
+        }),
         frames: vec![frame(0), frame(1)],
         incomplete: Some(EVIL.to_owned()),
         ..Thread::default()
@@ -101,6 +107,7 @@ fn report() -> Report {
             ]
         },
         "threads": [thread(9, true), thread(2, false), thread(3, false)],
+        "deadlocks": [[9, 3], [3], [], [-1]],
         "modules": [{ "path": EVIL, "build_id": EVIL, "base": "0x1000", "end": "0x2000",
                       "image": EVIL, "debug": EVIL, "problem": EVIL, "wanted": ["abcd1234", EVIL] }],
         "runtimes": [{ "language": EVIL, "version": EVIL, "threads": [thread(1, false)] }],
@@ -239,7 +246,9 @@ async fn no_page_shows_anything_raw() {
     for text in [
         "cause &lt;script&gt;alert(1)&lt;/script&gt;&quot;&#39;&gt;&lt;img src=x onerror=alert(2)&gt;‹U+202E›␛[31m␀",
         "unlucky&lt;script&gt;",
-        "2 threads like this",
+        "2 threads like this: thread 2, thread 3",
+        "waits for the mutex at 0x0, owned by thread 3 (&lt;script&gt;",
+        "Deadlock: thread 3 waits for what it has itself.",
         "<code>&lt;b&gt; .</code>",
         "The core is truncated: 1.0 kB of 2.0 kB arrived.",
         "A guess",

@@ -309,6 +309,7 @@ fn report(record: &Record, title: &str) -> Report {
             ..Cause::default()
         },
         site: None,
+        deadlocks: Vec::new(),
         threads: vec![Thread {
             tid: record.process.pid,
             crashed: true,

@@ -213,6 +213,7 @@ pub fn report(functions: &[&str]) -> Report {
             ..Cause::default()
         },
         site: None,
+        deadlocks: Vec::new(),
         threads: vec![thread],
         modules: vec![],
         runtimes: vec![],

@@ -348,12 +348,14 @@ fn what_a_stopped_analysis_found_gives_way_to_what_says_more_only() {
     };
     let bare = Report {
         site: None,
+        deadlocks: Vec::new(),
         threads: vec![],
         ..report(&["record"])
     };
     let partial = |function: &str| Report {
         partial: Some(Partial::default()),
         site: None,
+        deadlocks: Vec::new(),
         threads: vec![Thread::default()],
         ..report(&[function])
     };

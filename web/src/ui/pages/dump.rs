@@ -69,6 +69,7 @@ pub struct DumpPage {
     warnings: Vec<String>,
     crashed: Option<Stack>,
     site: Option<Site>,
+    deadlocks: Vec<String>,
     others: Vec<Stack>,
     other_threads: usize,
     stacks_left_out: usize,
@@ -140,6 +141,7 @@ impl DumpPage {
             without_symbols: report.map(without_symbols).unwrap_or_default(),
             warnings: warnings(dump),
             crashed: crashed.map(Stack::new),
+            deadlocks: report.map(stack::deadlocks).unwrap_or_default(),
             site: report
                 .and_then(|report| report.site.as_ref())
                 .map(Site::new),

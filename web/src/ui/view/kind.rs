@@ -41,7 +41,7 @@ fn family(word: &str) -> &'static str {
         | "buffer-overflow"
         | "truncated-mapping" => "memory",
         "assertion" | "abort" | "uncaught-exception" | "panic" | "pure-virtual-call"
-        | "compiler-trap" => "stop",
+        | "compiler-trap" | "deadlock" => "stop",
         "illegal-instruction"
         | "division-by-zero"
         | "division-overflow"

@@ -1,14 +1,15 @@
 //! Stacks as tables of frames, equal stacks folded into one.
 
 use super::text::{Brief, base_name, clip};
-use aground_analyzer::report::{Frame, Report, Thread, Trust, Variable};
+use aground_analyzer::report::{Frame, Report, Thread, Trust, Variable, alike};
 use aground_helper::record::Record;
-use std::collections::BTreeMap;
 
 /// The most frames of one stack on a page; the report has the rest.
 const MOST_FRAMES: usize = 400;
 /// The most different stacks on a page.
 const MOST_STACKS: usize = 200;
+/// The most threads that one sentence names, and the most such sentences.
+const MOST_NAMED: usize = 20;
 
 /// One frame as a row.
 #[derive(Clone, Debug)]
@@ -84,6 +85,8 @@ pub struct Stack {
     pub system: usize,
     /// Why it ends early.
     pub incomplete: Option<String>,
+    /// What its threads wait for, a sentence's end for each that does: `waits for the mutex …`.
+    pub waits: Vec<(String, String)>,
 }
 
 impl Stack {
@@ -105,7 +108,22 @@ impl Stack {
             system: frames.iter().filter(|frame| !frame.in_app).count(),
             frames,
             incomplete: thread.incomplete.clone(),
+            waits: wait(thread).into_iter().collect(),
         }
+    }
+
+    /// The stack of threads that all have it.
+    fn of(threads: &[&Thread]) -> Option<Self> {
+        let mut stack = Self::new(threads.first()?);
+        stack.threads = threads.iter().map(|thread| label(thread)).collect();
+        stack.waits = threads.iter().filter_map(|thread| wait(thread)).collect();
+        if threads.len() > 1 {
+            // Each thread has values of its own; the report has them all.
+            for frame in &mut stack.frames {
+                frame.values.clear();
+            }
+        }
+        Some(stack)
     }
 
     /// Whether a toggle between application and all frames makes sense.
@@ -195,6 +213,41 @@ fn trust(trust: Trust) -> (&'static str, &'static str) {
     }
 }
 
+fn wait(thread: &Thread) -> Option<(String, String)> {
+    let wait = thread.waits_for.as_ref()?;
+    Some((label(thread), clip(&wait.to_string(), 300)))
+}
+
+/// Threads that wait for each other, by name: a sentence for each circle.
+pub fn deadlocks(report: &Report) -> Vec<String> {
+    let label_of = |tid: &i32| {
+        let thread = report.threads.iter().find(|thread| thread.tid == *tid);
+        thread.map_or_else(|| tid.to_string(), label)
+    };
+    let circle = |circle: &Vec<i32>| {
+        let threads: Vec<String> = circle.iter().take(MOST_NAMED).map(label_of).collect();
+        let more = circle.len() - threads.len();
+        let others = if more > 0 {
+            format!(" and {more} more")
+        } else {
+            String::new()
+        };
+        match threads.as_slice() {
+            [alone] => format!("Deadlock: {alone} waits for what it has itself."),
+            _ => format!(
+                "Deadlock: {}{others} wait for each other.",
+                threads.join(", ")
+            ),
+        }
+    };
+    report
+        .deadlocks
+        .iter()
+        .take(MOST_NAMED)
+        .map(circle)
+        .collect()
+}
+
 fn label(thread: &Thread) -> String {
     match &thread.name {
         Some(name) => format!("{} ({})", clip(name, 40), thread.tid),
@@ -219,39 +272,26 @@ pub fn name_threads(report: &mut Report, record: &Record) {
             _ => Some(tid),
         }
     };
-    for thread in report
-        .threads
-        .iter_mut()
-        .filter(|thread| thread.name.is_none())
-    {
-        let name = host_tid(thread.tid).and_then(|tid| process.thread_names.get(&tid));
-        thread.name = name.cloned();
+    let name = |tid| process.thread_names.get(&host_tid(tid)?).cloned();
+    for thread in &mut report.threads {
+        if thread.name.is_none() {
+            thread.name = name(thread.tid);
+        }
+        if let Some(wait) = &mut thread.waits_for
+            && wait.owner_name.is_none()
+        {
+            wait.owner_name = wait.owner.and_then(name);
+        }
     }
 }
 
 /// The stacks of threads, equal ones (by program counters) as one, in order of first sight;
 /// and how many different ones are left out.
 pub fn fold<'a>(threads: impl Iterator<Item = &'a Thread>) -> (Vec<Stack>, usize) {
-    let mut seen = BTreeMap::new();
-    let mut stacks: Vec<Stack> = Vec::new();
-    let mut left_out = 0;
-    for thread in threads {
-        let key: Vec<_> = thread.frames.iter().map(|f| (f.pc, f.inline)).collect();
-        let known = seen.get(&key).and_then(|&at: &usize| stacks.get_mut(at));
-        if let Some(stack) = known {
-            stack.threads.push(label(thread));
-            // Each thread has values of its own; the report has them all.
-            for frame in &mut stack.frames {
-                frame.values.clear();
-            }
-        } else if stacks.len() < MOST_STACKS {
-            seen.insert(key, stacks.len());
-            stacks.push(Stack::new(thread));
-        } else {
-            left_out += 1;
-        }
-    }
-    (stacks, left_out)
+    let mut alike = alike(threads);
+    let rest = alike.split_off(alike.len().min(MOST_STACKS));
+    let stacks = alike.iter().filter_map(|threads| Stack::of(threads));
+    (stacks.collect(), rest.iter().map(Vec::len).sum())
 }
 
 /// Registers in the order their architecture's manuals have them.
