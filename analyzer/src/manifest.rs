@@ -46,9 +46,33 @@ pub struct DebugFile {
     pub build_id: String,
     /// Its descriptor.
     pub fd: i32,
-    /// Whether a debuginfod server sent it, rather than somebody here.
+    /// Where it came from.
     #[serde(default)]
-    pub fetched: bool,
+    pub source: DebugSource,
+}
+
+/// Where a file of separate debug information came from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DebugSource {
+    /// Somebody handed it in.
+    #[default]
+    Uploaded,
+    /// A debuginfod server sent it.
+    Debuginfod,
+    /// The crashed container had it.
+    Captured,
+}
+
+impl DebugSource {
+    /// The word in a report's `debug_from`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            DebugSource::Uploaded => "uploaded",
+            DebugSource::Debuginfod => "debuginfod",
+            DebugSource::Captured => "captured",
+        }
+    }
 }
 
 /// An ELF file taken from the process.

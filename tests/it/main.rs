@@ -20,6 +20,7 @@ mod kernel {
     mod claim;
     mod context;
     mod cri;
+    mod debug_files;
     mod debuginfod;
     mod docker_cli;
     mod doctor;

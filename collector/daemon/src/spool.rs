@@ -188,6 +188,7 @@ pub(crate) fn bare_record(id: &DumpId, entry: &Path, problem: &str) -> Record {
         host: Host::default(),
         capture: Capture::default(),
         modules: vec![],
+        debug_files: vec![],
         imported: None,
         problems: vec![format!(
             "{problem}; the time is that of the spool entry, nothing else is known"

@@ -12,7 +12,7 @@ mod conversation;
 
 use crate::daemon::{Inner, blocking};
 use aground_analyzer::analyze::{self, Facts};
-use aground_analyzer::manifest::{DebugFile, Manifest, ModuleFile};
+use aground_analyzer::manifest::{DebugFile, DebugSource, Manifest, ModuleFile};
 use aground_analyzer::report::{ProcessFacts, Report, Signal};
 use aground_helper::id::DumpId;
 use aground_helper::record::{Access, Kept, Module, Policy, Record};
@@ -216,7 +216,8 @@ fn open_module(
     }
 }
 
-/// Kept symbols of the modules, what the last report lacked, and what those share with others.
+/// Kept symbols of the modules, what the last report lacked, and what those share with others;
+/// then the container's own.
 fn debug_files(
     store: &Store,
     record: &Record,
@@ -237,9 +238,26 @@ fn debug_files(
             found.push(DebugFile {
                 build_id,
                 fd,
-                fetched: facts.source == Source::Debuginfod,
+                source: match facts.source {
+                    Source::Uploaded => DebugSource::Uploaded,
+                    Source::Debuginfod => DebugSource::Debuginfod,
+                },
             });
             wanted.extend(facts.shared);
+        }
+    }
+    let known: HashSet<String> = found.iter().map(|file| file.build_id.clone()).collect();
+    for file in &record.debug_files {
+        let build_id = file.build_id.clone().filter(|id| !known.contains(id));
+        if let Some((build_id, sha256)) = build_id.zip(file.sha256.as_deref())
+            && let Some(fd) = open_module(store, sha256, files)?
+        {
+            let source = DebugSource::Captured;
+            found.push(DebugFile {
+                build_id,
+                fd,
+                source,
+            });
         }
     }
     Ok(found)

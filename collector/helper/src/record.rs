@@ -50,6 +50,10 @@ pub struct Record {
     /// The ELF files the process had mapped.
     #[serde(default)]
     pub modules: Vec<Module>,
+    /// Debug files of those that the container had below `/usr/lib/debug`, when they were asked
+    /// for. They were not mapped: base and end are 0.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub debug_files: Vec<Module>,
     /// Where the core came from, when it was handed in and not caught by us.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub imported: Option<Imported>,

@@ -7,6 +7,7 @@ use crate::access;
 use crate::arrival::{Arrival, CONNECTION};
 use crate::bounded::first_line;
 use crate::capture::auxv;
+use crate::capture::debug_files;
 use crate::capture::elf::{CoreHead, read_core_head};
 use crate::capture::memory::{self, CoreStream, DyingProcess};
 use crate::capture::modules::{self, OpenFile};
@@ -140,6 +141,10 @@ fn collect(words: &[OsString], started: Instant) -> Result<(), SpoolError> {
         .as_ref()
         .map(|pinned| open_files(pinned, &mut record))
         .unwrap_or_default();
+    let root = pinned
+        .as_ref()
+        .filter(|_| settings.debug_max.0 > 0)
+        .and_then(|pinned| debug_files::hold_root(pinned.proc()).ok());
     let decision = policy::decide(&choice, &ceiling, head.size, entry.free_bytes());
     let patience = started.checked_add(hold_max / 2).unwrap_or(started);
     let (decision, _turn) = turn::wait(decision, head.size, &args.state_dir, patience);
@@ -169,12 +174,12 @@ fn collect(words: &[OsString], started: Instant) -> Result<(), SpoolError> {
         memory::keep_core(&core_file, &entry, &mut record.capture);
     }
     if writable {
-        record.modules = modules::keep(
-            &files,
-            &entry,
-            policy::RESERVE / 2,
-            record.capture.kept != Kept::None,
-        );
+        let (wanted, reserve) = (record.capture.kept != Kept::None, policy::RESERVE / 2);
+        record.modules = modules::keep(&files, &entry, reserve, wanted);
+        if let Some(root) = root.filter(|_| wanted) {
+            let budget = settings.debug_max.0;
+            record.debug_files = debug_files::keep(&root, &record.modules, &entry, reserve, budget);
+        }
         keep_log(log, &entry, &mut record);
     }
     record.capture.state = CaptureState::Complete;
@@ -460,7 +465,7 @@ fn last_record(
         return Ok(());
     };
     entry.discard_modules();
-    for module in &mut record.modules {
+    for module in record.modules.iter_mut().chain(&mut record.debug_files) {
         module.sha256 = None;
         module
             .missing

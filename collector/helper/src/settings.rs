@@ -36,6 +36,9 @@ pub struct Settings {
     pub lean_max: Bytes,
     /// Longest a process may be held.
     pub hold_max: Span,
+    /// Most bytes of debug files that are copied out of a container per crash; 0: none.
+    #[serde(skip_serializing_if = "is_default")]
+    pub debug_max: Bytes,
     /// What is kept out of the record.
     pub redact: Redaction,
     /// How a crash loop is kept from filling the disk.
@@ -56,6 +59,7 @@ impl Default for Settings {
             full_max: Bytes(limits.full_max),
             lean_max: Bytes(limits.lean_max),
             hold_max: Span(limits.hold_max),
+            debug_max: Bytes(0),
             redact: Redaction::default(),
             governor: GovernorSettings::default(),
             forward: ForwardSettings::default(),

@@ -172,7 +172,7 @@ impl Store {
         dump: i64,
         record: &Record,
     ) -> Result<(), StoreError> {
-        for module in &record.modules {
+        for module in record.modules.iter().chain(&record.debug_files) {
             let Some(sha256) = module.sha256.as_deref().filter(|text| is_sha256(text)) else {
                 continue;
             };

@@ -247,6 +247,7 @@ pub fn record(number: u8) -> Record {
             truncated: false,
             ..Capture::default()
         },
+        debug_files: vec![],
         modules: vec![Module {
             path: "/lib/lib\"x\r\n.so".to_owned(),
             base: 0x1000,

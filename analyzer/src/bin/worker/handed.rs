@@ -56,12 +56,8 @@ impl Handed {
             });
         }
         for file in &manifest.debug_files {
-            let origin = if file.fetched {
-                "debuginfod"
-            } else {
-                "uploaded"
-            };
             if let Ok(bytes) = self.map(file.fd) {
+                let origin = file.source.as_str();
                 let offer = Offer { bytes, origin };
                 self.debug_files.insert(file.build_id.clone(), offer);
             }

@@ -55,7 +55,7 @@ fn given(servers: &[&Served]) -> Given {
         r#"if [ "$1" = describe ]; then printf '{{"build_id":"%s","debug":"dwarf","shared":null}}' "$manifest"; exit; fi
         case $manifest in
         *'"debug_files":[]'*) say lacking | sed 's/"modules":\[\]/"modules":[{{"path":"\/app","base":"0x0","end":"0x1","image":"captured","debug":"none","wanted":["{ASKED}"]}}]/';;
-        *'"fetched":true'*) say fetched;;
+        *'"source":"debuginfod"'*) say fetched;;
         *) say uploaded;;
         esac"#
     ));

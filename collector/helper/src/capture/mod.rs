@@ -1,6 +1,7 @@
 //! Takes what is kept of a process: its memory, and the files it had mapped.
 
 pub(crate) mod auxv;
+pub mod debug_files;
 pub(crate) mod direct;
 pub mod elf;
 pub mod lean;

@@ -4,7 +4,7 @@
 //! without touching them; [`keep`] reads, hashes and copies after the release.
 
 use super::elf::{FileKind, file_kind, hex};
-use super::reader::{HeldFile, Look, PATIENCE, Reader};
+use super::reader::{FileOf, HeldFile, Look, PATIENCE, Reader};
 use crate::bounded::ReadAt;
 use crate::record::Module;
 use crate::spool::Entry;
@@ -126,7 +126,11 @@ fn hold(proc: &impl AsFd, mapped: MappedFile) -> OpenFile {
     OpenFile {
         mapped,
         held: held
-            .map(|fd| HeldFile { fd, device })
+            .map(|fd| HeldFile {
+                fd,
+                device,
+                beneath: None,
+            })
             .map_err(|error| format!("it could not be held: {error}")),
     }
 }
@@ -143,10 +147,8 @@ pub fn keep(files: &[OpenFile], entry: &Entry, reserve: u64, wanted: bool) -> Ve
         let mut module = unread(&file.mapped);
         let read = match &file.held {
             Ok(_) => {
-                let mut source = Source {
-                    number: next.next().unwrap_or(usize::MAX),
-                    reader: &mut reader,
-                };
+                let number = next.next().unwrap_or(usize::MAX);
+                let mut source = Source::new(&mut reader, number);
                 source.take(entry, reserve, wanted, &mut module)
             }
             Err(missing) => Err(missing.clone()),
@@ -166,9 +168,18 @@ pub fn keep(files: &[OpenFile], entry: &Entry, reserve: u64, wanted: bool) -> Ve
 
 fn unread(mapped: &MappedFile) -> Module {
     Module {
-        path: escape_bytes(&mapped.path, MAX_PATH),
         base: mapped.base,
         end: mapped.end,
+        ..unread_at(&escape_bytes(&mapped.path, MAX_PATH))
+    }
+}
+
+/// A file of which nothing but its path is known, and that was not mapped.
+pub(super) fn unread_at(path: &str) -> Module {
+    Module {
+        path: path.to_owned(),
+        base: 0,
+        end: 0,
         build_id: None,
         sha256: None,
         size: None,
@@ -179,12 +190,24 @@ fn unread(mapped: &MappedFile) -> Module {
 struct IsElf(bool);
 
 /// A held file and who reads it.
-struct Source<'r, 'f> {
+pub(super) struct Source<'r, 'f> {
     reader: &'r mut Reader<'f>,
     number: usize,
 }
 
-impl Source<'_, '_> {
+impl<'r, 'f> Source<'r, 'f> {
+    pub(super) fn new(reader: &'r mut Reader<'f>, number: usize) -> Self {
+        Self { reader, number }
+    }
+
+    pub(super) fn look(&mut self) -> io::Result<Look> {
+        self.reader.look(self.number)
+    }
+
+    pub(super) fn file(&mut self) -> FileOf<'_, 'f> {
+        self.reader.file(self.number)
+    }
+
     fn take(
         &mut self,
         entry: &Entry,
@@ -193,11 +216,11 @@ impl Source<'_, '_> {
         module: &mut Module,
     ) -> Result<IsElf, String> {
         let failed = |error: io::Error| format!("it could not be read: {error}");
-        let look = self.reader.look(self.number).map_err(failed)?;
+        let look = self.look().map_err(failed)?;
         if FileType::from_raw_mode(look.mode) != FileType::RegularFile {
             return Ok(IsElf(false));
         }
-        match file_kind(&mut self.reader.file(self.number)).map_err(failed)? {
+        match file_kind(&mut self.file()).map_err(failed)? {
             FileKind::Other => return Ok(IsElf(false)),
             FileKind::Elf(build_id) => module.build_id = build_id,
         }
@@ -209,7 +232,8 @@ impl Source<'_, '_> {
         Ok(IsElf(true))
     }
 
-    fn copy(
+    /// Copies the file into the entry, unless the module store has it.
+    pub(super) fn copy(
         &mut self,
         look: Look,
         entry: &Entry,

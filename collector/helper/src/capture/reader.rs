@@ -8,7 +8,7 @@
 
 use crate::bounded::{ReadAt, wait_until};
 use crate::sys;
-use rustix::fs::{FileType, Mode, OFlags};
+use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::{Pid, Signal, WaitOptions};
@@ -36,6 +36,22 @@ pub(crate) struct HeldFile {
     pub(crate) fd: OwnedFd,
     /// What tells its file system from others: those that share it hang together.
     pub(crate) device: Vec<u8>,
+    /// Where the file lies if the descriptor is that of a root directory: looked up when it is
+    /// read, inside that root, whatever links say.
+    pub(crate) beneath: Option<String>,
+}
+
+impl HeldFile {
+    /// The file itself; only the child may look one up.
+    fn reach(&self) -> io::Result<OwnedFd> {
+        let Some(path) = &self.beneath else {
+            return self.fd.try_clone();
+        };
+        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        let file = rustix::fs::openat2(&self.fd, path, flags, Mode::empty(), resolve)?;
+        Ok(file)
+    }
 }
 
 /// Facts of a file.
@@ -253,7 +269,7 @@ fn answer(
     let length = usize::try_from(length).map_err(|_| invalid())?.min(MOST);
     let held = files.get(number).ok_or_else(invalid)?;
     if length == 0 {
-        let stat = rustix::fs::fstat(&held.fd)?;
+        let stat = rustix::fs::fstat(held.reach()?)?;
         let size = u64::try_from(stat.st_size).unwrap_or(0);
         return Ok([&size.to_ne_bytes()[..], &stat.st_mode.to_ne_bytes()].concat());
     }
@@ -266,12 +282,13 @@ fn answer(
 
 /// Opens a held file for reading. Devices and the like are not opened: that could do something.
 fn open(held: &HeldFile) -> io::Result<File> {
-    let kind = FileType::from_raw_mode(rustix::fs::fstat(&held.fd)?.st_mode);
+    let file = held.reach()?;
+    let kind = FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode);
     if kind != FileType::RegularFile {
         return Err(Errno::INVAL.into());
     }
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let path = format!("/proc/self/fd/{}", held.fd.as_raw_fd());
+    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
     Ok(File::from(rustix::fs::open(path, flags, Mode::empty())?))
 }
 
@@ -286,6 +303,7 @@ mod tests {
         HeldFile {
             fd,
             device: device.as_bytes().to_vec(),
+            beneath: None,
         }
     }
 

@@ -146,6 +146,7 @@ pub fn record(number: u8) -> Record {
             ..Capture::default()
         },
         modules: vec![],
+        debug_files: vec![],
         problems: vec![],
     }
 }

@@ -72,7 +72,12 @@ pub fn revision(report: &Report) -> Option<String> {
     let fetched = symbols_from(report, "debuginfod");
     let uploaded = uploaded.map(|of| format!(", with uploaded symbols of {of}"));
     let fetched = fetched.map(|of| format!(", with symbols from debuginfod of {of}"));
-    let with: String = [uploaded, fetched].into_iter().flatten().collect();
+    let captured = symbols_from(report, "captured");
+    let captured = captured.map(|of| format!(", with the container's own symbols of {of}"));
+    let with: String = [uploaded, fetched, captured]
+        .into_iter()
+        .flatten()
+        .collect();
     (report.revision > 1 || !with.is_empty())
         .then(|| format!("analysis {}{with}", report.revision.max(1)))
 }
