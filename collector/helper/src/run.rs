@@ -37,6 +37,7 @@ use crate::turn;
 use crate::watchdog::Watchdog;
 use std::ffi::OsString;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -141,10 +142,7 @@ fn collect(words: &[OsString], started: Instant) -> Result<(), SpoolError> {
         .as_ref()
         .map(|pinned| open_files(pinned, &mut record))
         .unwrap_or_default();
-    let root = pinned
-        .as_ref()
-        .filter(|_| settings.debug_max.0 > 0)
-        .and_then(|pinned| debug_files::hold_root(pinned.proc()).ok());
+    let root = debug_root(&settings, pinned.as_ref());
     let decision = policy::decide(&choice, &ceiling, head.size, entry.free_bytes());
     let patience = started.checked_add(hold_max / 2).unwrap_or(started);
     let (decision, _turn) = turn::wait(decision, head.size, &args.state_dir, patience);
@@ -174,12 +172,7 @@ fn collect(words: &[OsString], started: Instant) -> Result<(), SpoolError> {
         memory::keep_core(&core_file, &entry, &mut record.capture);
     }
     if writable {
-        let (wanted, reserve) = (record.capture.kept != Kept::None, policy::RESERVE / 2);
-        record.modules = modules::keep(&files, &entry, reserve, wanted);
-        if let Some(root) = root.filter(|_| wanted) {
-            let budget = settings.debug_max.0;
-            record.debug_files = debug_files::keep(&root, &record.modules, &entry, reserve, budget);
-        }
+        keep_modules(&files, root.as_ref(), &settings, &entry, &mut record);
         keep_log(log, &entry, &mut record);
     }
     record.capture.state = CaptureState::Complete;
@@ -425,6 +418,27 @@ fn open_files(pinned: &Pinned, record: &mut Record) -> Vec<OpenFile> {
                 .push(format!("the mapped files are not known: {error}"));
             Vec::new()
         }
+    }
+}
+
+/// The process's root, where debug files are wanted of it.
+fn debug_root(settings: &Settings, pinned: Option<&Pinned>) -> Option<OwnedFd> {
+    let pinned = pinned.filter(|_| settings.debug_max.0 > 0)?;
+    debug_files::hold_root(pinned.proc()).ok()
+}
+
+fn keep_modules(
+    files: &[OpenFile],
+    root: Option<&OwnedFd>,
+    settings: &Settings,
+    entry: &Entry,
+    record: &mut Record,
+) {
+    let (wanted, reserve) = (record.capture.kept != Kept::None, policy::RESERVE / 2);
+    record.modules = modules::keep(files, entry, reserve, wanted);
+    if let Some(root) = root.filter(|_| wanted) {
+        let budget = settings.debug_max.0;
+        record.debug_files = debug_files::keep(root, &record.modules, entry, reserve, budget);
     }
 }
 
