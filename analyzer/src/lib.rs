@@ -8,7 +8,7 @@
 //! modules   which ELF files were mapped, and the files  image    an ELF file
 //! space     memory and modules together
 //! unwind    registers → frames                          arch     what differs between machines
-//! symbols   addresses → functions, files, lines
+//! symbols   addresses → functions, files, lines         pclntab  Go's table of functions
 //! threads   the report's threads                        witness  what the cause rules see
 //! locks     who waits for whom                          cause    why it died
 //! analyze   all of it, in order                         text     a report for people
@@ -27,6 +27,7 @@ pub mod manifest;
 pub mod mapped;
 pub mod modules;
 pub mod offline;
+pub mod pclntab;
 pub mod report;
 pub mod runtime;
 pub mod scene;

@@ -1,7 +1,7 @@
 //! Names the frames of stacks: functions, files and lines.
 //!
 //! Where names come from, best first: DWARF of the module's file or of its separate debug file
-//! (with inlined functions), `.symtab`, `.gnu_debugdata`, `.dynsym`.
+//! (with inlined functions), Go's own table, `.symtab`, `.gnu_debugdata`, `.dynsym`.
 
 mod call_sites;
 pub mod demangle;
@@ -16,6 +16,7 @@ mod tail_calls;
 mod variables;
 
 use crate::image::{Image, Object};
+use crate::pclntab::PcLineTable;
 use crate::scene::Function;
 use crate::space::Space;
 use dwarf::{DebugInfo, Location};
@@ -58,6 +59,7 @@ pub struct Symbols<'s, 'a> {
 struct ModuleSymbols<'a> {
     debug: Option<DebugInfo<'a>>,
     table: SymbolTable<'a>,
+    go: Option<PcLineTable<'a>>,
 }
 
 impl<'s, 'a> Symbols<'s, 'a> {
@@ -109,6 +111,7 @@ impl<'s, 'a> Symbols<'s, 'a> {
         };
         match () {
             () if has(".debug_info") => "dwarf",
+            () if has(".gopclntab") || has(".data.rel.ro.gopclntab") => "pclntab",
             () if has(".symtab") || has(".gnu_debugdata") => "symtab",
             () if has(".dynsym") => "dynsym",
             () => "none",
@@ -207,6 +210,7 @@ impl<'a> ModuleSymbols<'a> {
         ModuleSymbols {
             debug,
             table: SymbolTable::of(&objects),
+            go: own.as_ref().and_then(PcLineTable::of),
         }
     }
 
@@ -219,6 +223,9 @@ impl<'a> ModuleSymbols<'a> {
         let symbol = self.table.find(address).map(|symbol| symbol.full_name());
         let symbol = symbol.as_deref();
         if found.is_empty() {
+            if let Some(name) = self.go.as_ref().and_then(|go| named_by_go(go, address)) {
+                return vec![name];
+            }
             return symbol
                 .map(|name| named(Some(name), Location::default()))
                 .into_iter()
@@ -232,6 +239,20 @@ impl<'a> ModuleSymbols<'a> {
         };
         found.into_iter().enumerate().map(name).collect()
     }
+}
+
+/// What Go's own table says, which stripping leaves.
+fn named_by_go(table: &PcLineTable<'_>, address: u64) -> Option<Name> {
+    let function = table.find(address)?;
+    let name = function.name()?;
+    let (file, line) = function.line(address).unzip();
+    Some(Name {
+        function: Some(name.to_owned()),
+        linkage_name: Some(name.to_owned()),
+        file: file.map(str::to_owned),
+        line,
+        column: None,
+    })
 }
 
 /// What DWARF says, or else the symbol table.

@@ -6,7 +6,7 @@
 //! 2. a program counter where no code is (a call through a bad pointer): the return address that
 //!    the call left behind;
 //! 3. call frame information: `.eh_frame` by its header's table, `.eh_frame` searched,
-//!    `.debug_frame`; on 32-bit arm the exception tables in their place;
+//!    `.debug_frame`; for Go its own table of stack depths; on 32-bit arm the exception tables in their place;
 //! 4. the function's own instructions: followed to its return on x86, else its
 //!    prologue;
 //! 5. the frame pointer;
@@ -20,6 +20,7 @@ mod cfi;
 mod code;
 mod exidx;
 mod frame_pointer;
+mod go;
 mod prologue;
 mod scan;
 mod signal;
@@ -27,6 +28,7 @@ mod signal;
 use crate::address::CodeAddress;
 use crate::arch::Registers;
 use crate::modules::AT_ENTRY;
+use crate::pclntab::PcLineTable;
 use crate::report::Trust;
 use crate::space::Space;
 use crate::symbols::symtab;
@@ -83,6 +85,12 @@ pub struct Unwinder<'s, 'a> {
     starts: Vec<OnceCell<Vec<u64>>>,
     context: UnwindContext<usize>,
     instructions_left: usize,
+    /// Go's tables of the modules that have one.
+    lines: Vec<OnceCell<Option<PcLineTable<'a>>>>,
+    /// Registers of the thread that is walked, as the kernel had them.
+    thread: Registers,
+    /// Whether its stack was left for a goroutine's.
+    in_goroutine: bool,
     /// Functions called as if by the instruction that faulted.
     feigned: Vec<Range<u64>>,
 }
@@ -97,6 +105,9 @@ impl<'s, 'a> Unwinder<'s, 'a> {
             starts: space.modules.iter().map(|_| OnceCell::new()).collect(),
             context: UnwindContext::new(),
             instructions_left: code::INSTRUCTIONS_OF_PROCESS,
+            lines: space.modules.iter().map(|_| OnceCell::new()).collect(),
+            thread: Registers::default(),
+            in_goroutine: false,
             feigned: feigned_calls(space),
         }
     }
@@ -115,6 +126,8 @@ impl<'s, 'a> Unwinder<'s, 'a> {
             registers: registers.clone(),
         };
         let mut scans = 0;
+        self.thread = registers.clone();
+        self.in_goroutine = false;
         loop {
             let step = self.step(&mut frame);
             scans += usize::from(frame.trust == Trust::Scan);
@@ -149,7 +162,13 @@ impl<'s, 'a> Unwinder<'s, 'a> {
         if self.space.is_executable(frame.address.pc()) == Some(false) {
             return self.caller_of_wild_pc(frame);
         }
+        if let Some(step) = self.goroutine(frame) {
+            return step;
+        }
         if let Some(step) = self.caller_by_cfi(frame) {
+            return step;
+        }
+        if let Some(step) = self.go_frame(frame).and_then(|go| go.caller_by_depth()) {
             return step;
         }
         if self.is_entry(frame.address.pc()) {
@@ -203,6 +222,31 @@ impl<'s, 'a> Unwinder<'s, 'a> {
             .get_or_init(|| Tables::of(module))
             .as_ref()?;
         tables.caller(self.space, module.bias, &mut self.context, frame)
+    }
+
+    fn go_frame<'f>(&'f self, frame: &'f StackFrame) -> Option<go::GoFrame<'f, 'a>> {
+        let index = self.space.module_index(frame.address.lookup())?;
+        let module = self.space.modules.get(index)?;
+        let table = self
+            .lines
+            .get(index)?
+            .get_or_init(|| PcLineTable::of(module.object.as_ref()?));
+        Some(go::GoFrame {
+            space: self.space,
+            module,
+            table: table.as_ref()?,
+            frame,
+        })
+    }
+
+    /// The goroutine that a Go thread runs, where the frame left its stack for the thread's.
+    fn goroutine(&mut self, frame: &StackFrame) -> Option<Step> {
+        if self.in_goroutine {
+            return None;
+        }
+        let step = self.go_frame(frame)?.goroutine(&self.thread)?;
+        self.in_goroutine = true;
+        Some(step)
     }
 
     /// What architectures with a link register have where call frame information is missing.
@@ -326,8 +370,12 @@ fn feigned_calls(space: &Space<'_>) -> Vec<Range<u64>> {
         let object = module
             .object
             .as_ref()
-            .filter(|object| object.has(".gopclntab"))?;
-        let (address, size) = symtab::by_name(object, "runtime.sigpanic")?;
+            .filter(|object| object.has(".gopclntab") || object.has(".data.rel.ro.gopclntab"))?;
+        let by_table = || {
+            let function = PcLineTable::of(object)?.by_name("runtime.sigpanic")?;
+            Some((function.entry, function.size()))
+        };
+        let (address, size) = symtab::by_name(object, "runtime.sigpanic").or_else(by_table)?;
         let start = address.wrapping_add(module.bias);
         Some(start..start.saturating_add(size))
     };

@@ -92,6 +92,21 @@ impl Program {
         }
     }
 
+    /// Builds a Go program of `tests/programs`.
+    #[track_caller]
+    pub fn of_go(source: &str, options: &[&str]) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let executable = directory.path().join("program");
+        let mut build = Command::new("go");
+        build.arg("build").args(options).arg("-o").arg(&executable);
+        build.arg(source_path(source)).env("GO111MODULE", "off");
+        run(build.env("GOCACHE", directory.path().join("go")));
+        Self {
+            directory,
+            executable,
+        }
+    }
+
     /// Dies with one argument. gdb writes the core, so that the machine's `core_pattern` is
     /// neither needed nor touched.
     #[track_caller]

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
 
 mod crash;
+mod go;
 mod machines;
 mod qemu;
 mod traps;
