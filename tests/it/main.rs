@@ -17,6 +17,7 @@ mod tidy;
 mod kernel {
     mod agreement;
     mod bad_input;
+    mod causes;
     mod claim;
     mod context;
     mod cri;

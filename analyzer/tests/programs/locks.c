@@ -8,26 +8,34 @@
 
 #define NOINLINE __attribute__((noipa))
 
-static pthread_mutex_t orders = PTHREAD_MUTEX_INITIALIZER, stock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t orders = PTHREAD_MUTEX_INITIALIZER;
+/* On the heap, as those of most objects are. */
+static pthread_mutex_t *stock;
 static pthread_barrier_t both, all;
 static int wakes[2];
 
+/* A thread may name itself without /proc. */
+static void call_me(void *name) { pthread_setname_np(pthread_self(), name); }
+
 /* Two locks, each thread in its own order. */
 NOINLINE void *sell(void *argument) {
+    call_me(argument);
     pthread_mutex_lock(&orders);
     pthread_barrier_wait(&both);
-    pthread_mutex_lock(&stock);
+    pthread_mutex_lock(stock);
     return argument;
 }
 
 NOINLINE void *restock(void *argument) {
-    pthread_mutex_lock(&stock);
+    call_me(argument);
+    pthread_mutex_lock(stock);
     pthread_barrier_wait(&both);
     pthread_mutex_lock(&orders);
     return argument;
 }
 
 NOINLINE void *hold(void *argument) {
+    call_me(argument);
     pthread_mutex_lock(&orders);
     pthread_barrier_wait(&both);
     for (;;)
@@ -42,6 +50,7 @@ NOINLINE void *lock_twice(void *argument) {
 }
 
 NOINLINE void *idle(void *argument) {
+    call_me(argument);
     pthread_barrier_wait(&all);
     char byte;
     return read(wakes[0], &byte, 1) == 1 ? argument : 0;
@@ -49,8 +58,7 @@ NOINLINE void *idle(void *argument) {
 
 static pthread_t start(void *(*work)(void *), const char *name) {
     pthread_t thread;
-    pthread_create(&thread, 0, work, 0);
-    pthread_setname_np(thread, name);
+    pthread_create(&thread, 0, work, (void *)name);
     return thread;
 }
 
@@ -68,6 +76,8 @@ int main(int count, char **arguments) {
     (void)count;
     const char *what = arguments[1];
     pthread_barrier_init(&both, 0, 2);
+    stock = malloc(sizeof *stock);
+    pthread_mutex_init(stock, 0);
     if (strcmp(what, "held") == 0) {
         start(hold, "holder");
         pthread_barrier_wait(&both);

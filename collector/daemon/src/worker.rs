@@ -15,13 +15,13 @@ use aground_analyzer::analyze::{self, Facts};
 use aground_analyzer::manifest::{DebugFile, DebugSource, Manifest, ModuleFile};
 use aground_analyzer::report::{ProcessFacts, Report, Signal};
 use aground_helper::id::DumpId;
-use aground_helper::record::{Access, Kept, Module, Policy, Record};
+use aground_helper::record::{Access, Kept, Module, Policy, Process, Record};
 use aground_store::symbols::Source;
 use aground_store::{Store, StoreError};
 use command_fds::{CommandFdExt, FdMapping};
 use conversation::Limits;
 use std::collections::hash_map::{Entry, HashMap};
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
@@ -273,6 +273,16 @@ fn module_file(module: &Module, fd: Option<i32>) -> ModuleFile {
     }
 }
 
+/// Names by thread id as the core has it: that of the process's own namespace.
+fn thread_names(process: &Process) -> BTreeMap<i32, String> {
+    let inside = &process.namespace_tids;
+    if inside.is_empty() {
+        return process.thread_names.clone();
+    }
+    let name = |(tid, name): (&i32, &String)| Some((*inside.get(tid)?, name.clone()));
+    process.thread_names.iter().filter_map(name).collect()
+}
+
 fn manifest(record: &Record, core_fd: Option<i32>, modules: Vec<ModuleFile>) -> Manifest {
     let process = &record.process;
     Manifest {
@@ -292,7 +302,7 @@ fn manifest(record: &Record, core_fd: Option<i32>, modules: Vec<ModuleFile>) -> 
             },
         },
         crashed_tid: record.kernel.tid,
-        thread_names: process.thread_names.clone(),
+        thread_names: thread_names(process),
         modules,
         debug_files: vec![],
         truncated: record.capture.truncated || record.capture.kept == Kept::Partial,

@@ -11,7 +11,6 @@ use procfs::FromBufRead;
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::process::{Pid, PidfdFlags, Signal};
 use rustix::time::{ClockId, clock_gettime};
-use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -170,7 +169,7 @@ pub fn snapshot(pinned: &Pinned, problems: &mut Vec<String>) -> Process {
         .iter()
         .filter_map(|line| limit(line))
         .collect();
-    process.thread_names = reader.thread_names();
+    reader.threads(&mut process);
     process.open_files = reader.open_files();
     process.environment = reader.strings("environ");
     process
@@ -307,9 +306,10 @@ impl Reader<'_> {
         }
     }
 
-    fn thread_names(&mut self) -> BTreeMap<i32, String> {
+    /// Names of the threads, and where it is not the same their ids in the innermost namespace.
+    fn threads(&mut self, process: &mut Process) {
         let Some((dir, tids)) = self.numbers("task") else {
-            return BTreeMap::new();
+            return;
         };
         let name = |tid: i32| {
             let (name, _) = read_proc_at(&dir, &format!("{tid}/comm"), 64).ok()?;
@@ -318,7 +318,17 @@ impl Reader<'_> {
                 escape_bytes(name.strip_suffix(b"\n").unwrap_or(&name), 64),
             ))
         };
-        tids.into_iter().filter_map(name).collect()
+        process.thread_names = tids.iter().copied().filter_map(name).collect();
+        let is_nested = process
+            .namespace_pid
+            .is_some_and(|inside| inside != process.pid);
+        let inside = |tid: i32| {
+            let (status, _) = read_proc_at(&dir, &format!("{tid}/status"), MAX_LINES).ok()?;
+            Some((tid, innermost_id(&status)?))
+        };
+        if is_nested {
+            process.namespace_tids = tids.into_iter().filter_map(inside).collect();
+        }
     }
 
     fn open_files(&mut self) -> Vec<(i32, String)> {
@@ -331,6 +341,15 @@ impl Reader<'_> {
         };
         numbers.into_iter().filter_map(target).collect()
     }
+}
+
+/// The last number of the line `NSpid:`. A thread's name cannot forge it: the kernel escapes line
+/// feeds in the line above.
+fn innermost_id(status: &[u8]) -> Option<i32> {
+    let mut lines = status.split(|byte| *byte == b'\n');
+    let ids = lines.find_map(|line| line.strip_prefix(b"NSpid:"))?;
+    let last = ids.split(u8::is_ascii_whitespace).next_back()?;
+    std::str::from_utf8(last).ok()?.parse().ok()
 }
 
 fn status_of(text: &str) -> Option<procfs::process::Status> {

@@ -142,6 +142,10 @@ pub struct Process {
     /// Thread names by thread id in the initial namespace.
     #[serde(default)]
     pub thread_names: BTreeMap<i32, String>,
+    /// Of a process that lives in a namespace of process ids: its threads' ids there, as cores
+    /// number them, by those in the initial namespace.
+    #[serde(default)]
+    pub namespace_tids: BTreeMap<i32, i32>,
     /// Lines of /proc/P/limits that differ from nothing: name, soft, hard, unit.
     #[serde(default)]
     pub limits: Vec<Limit>,

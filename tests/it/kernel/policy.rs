@@ -52,6 +52,9 @@ fn labels_choose_what_is_kept() {
                 dump["report"]["cause"]["kind"], "null-dereference",
                 "{asked}"
             );
+            let site = &dump["report"]["site"];
+            let shown = !site["memory"].as_array().unwrap().is_empty();
+            assert_eq!(shown, *asked != "trace", "{asked}: {site:#}");
         }
     }
     let wrong = site.dump_of(&containers[4].name);
