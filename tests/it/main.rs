@@ -33,6 +33,7 @@ mod kernel {
     mod install;
     mod lean;
     mod logs;
+    mod mappings;
     mod no_wait;
     mod outage;
     mod pages;
