@@ -11,6 +11,7 @@ use crate::report::{
     Address, Cause, CoreFacts, Frame, Module, Partial, ProcessFacts, REPORT_SCHEMA, Report,
     Signature, Thread,
 };
+use crate::runtime;
 use crate::scene::Scene;
 use crate::signals;
 use crate::space::Space;
@@ -103,7 +104,11 @@ pub fn analyze_in_stages(
     }
     let mut threads = threads::name(&space, &mut symbols, &stacks, names);
     threads::add_source(&mut threads, source);
-    Ok(case.report(&symbols, &files, threads))
+    let (runtimes, left_out) = runtime::managed(&space, &mut symbols, &stacks);
+    let mut report = case.report(&symbols, &files, threads);
+    report.runtimes = runtimes;
+    report.warnings.extend(left_out);
+    Ok(report)
 }
 
 /// What is known before anything is named.

@@ -33,6 +33,7 @@ pub fn render(report: &Report, options: TextOptions) -> String {
         site::write(&mut text, found);
     }
     threads::left_out(&mut text, report, options);
+    threads::managed(&mut text, report, options);
     if options.modules {
         modules(&mut text, report);
     }

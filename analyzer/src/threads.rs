@@ -112,6 +112,15 @@ fn only_name(space: &Space<'_>) -> Option<String> {
     (space.core.notes.threads.len() == 1 && !psinfo.name.is_empty()).then(|| psinfo.name.clone())
 }
 
+/// The frames of a stack with names, without variables.
+pub(crate) fn named(space: &Space<'_>, symbols: &mut Symbols<'_, '_>, stack: &Stack) -> Vec<Frame> {
+    let mut frames = Vec::with_capacity(stack.frames.len());
+    for physical in &stack.frames {
+        append(&mut frames, space, symbols, physical);
+    }
+    frames
+}
+
 fn frames(space: &Space<'_>, symbols: &mut Symbols<'_, '_>, stack: &Stack) -> Vec<Frame> {
     let mut frames: Vec<Frame> = Vec::with_capacity(stack.frames.len());
     for (index, physical) in stack.frames.iter().enumerate() {

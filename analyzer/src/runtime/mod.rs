@@ -2,7 +2,11 @@
 
 pub(crate) mod cpp;
 pub(crate) mod go;
+mod goroutines;
+mod managed;
 pub(crate) mod rust;
+
+pub(crate) use managed::managed;
 
 use crate::scene::Scene;
 

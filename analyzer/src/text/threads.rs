@@ -60,6 +60,34 @@ pub(super) fn left_out(text: &mut String, report: &Report, options: TextOptions)
     }
 }
 
+/// What run times of languages keep beside threads; with all threads, their stacks.
+pub(super) fn managed(text: &mut String, report: &Report, options: TextOptions) {
+    for runtime in &report.runtimes {
+        let version = runtime.version.as_deref().unwrap_or_default();
+        let kinds = alike(&runtime.threads);
+        let what = if runtime.language == "go" {
+            "goroutines"
+        } else {
+            "threads"
+        };
+        let (count, different) = (runtime.threads.len(), kinds.len());
+        let title = format!("{count} {what} of {} {version}", runtime.language);
+        let title = safe(title.trim_end());
+        if !options.all_threads {
+            line(
+                text,
+                &format!("\n{title}, {different} different, are not shown."),
+            );
+            continue;
+        }
+        line(text, &format!("\n{title}:"));
+        for threads in kinds {
+            text.push('\n');
+            stack(text, &threads, options);
+        }
+    }
+}
+
 /// The stack of one thread, or of several that have the same.
 fn stack(text: &mut String, threads: &[&Thread], options: TextOptions) {
     let Some(first) = threads.first() else {

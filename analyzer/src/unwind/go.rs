@@ -9,6 +9,8 @@ use super::{CodeAddress, Space, StackFrame, Step, caller};
 use crate::modules::Module;
 use crate::pclntab::PcLineTable;
 use crate::report::Trust;
+use crate::symbols::symtab;
+use std::ops::Range;
 
 /// Functions that a thread or a goroutine begins with (`topofstack` in `src/runtime/traceback.go`).
 const OUTERMOST: [&str; 4] = [
@@ -35,7 +37,39 @@ const THREAD_MEMORY: u64 = 256;
 const G_M: u64 = 48;
 const G_SCHED: u64 = 56;
 /// The words of `struct m` that may be `m.curg`, which moves from version to version.
-const M_CURG: std::ops::Range<u64> = 16..48;
+const M_CURG: Range<u64> = 16..48;
+
+/// Functions that a signal handler makes look as if the interrupted instruction had called them
+/// (`preparePanic` in `src/runtime/signal_amd64.go`, `asyncPreempt` in `src/runtime/preempt.go`):
+/// their return address is that instruction and not the one after a call. One at a function's first
+/// instruction would otherwise be looked up in the function before it.
+const FEIGNED: [&str; 2] = ["runtime.sigpanic", "runtime.asyncPreempt"];
+
+/// Where the functions are that interrupted instructions seem to have called.
+pub(super) fn feigned_calls(space: &Space<'_>) -> Vec<Range<u64>> {
+    let of_module = |module: &Module<'_>| {
+        let object = module.object.as_ref()?;
+        let table = PcLineTable::of(object)?;
+        let place = |name: &str| {
+            let by_table = || table.by_name(name).map(|found| (found.entry, found.size()));
+            let (address, size) = symtab::by_name(object, name).or_else(by_table)?;
+            let start = address.wrapping_add(module.bias);
+            Some(start..start.saturating_add(size))
+        };
+        Some(
+            FEIGNED
+                .iter()
+                .filter_map(|name| place(name))
+                .collect::<Vec<_>>(),
+        )
+    };
+    space
+        .modules
+        .iter()
+        .filter_map(of_module)
+        .flatten()
+        .collect()
+}
 
 /// A frame in Go code with its table.
 pub(super) struct GoFrame<'f, 'a> {

@@ -31,7 +31,6 @@ use crate::modules::AT_ENTRY;
 use crate::pclntab::PcLineTable;
 use crate::report::Trust;
 use crate::space::Space;
-use crate::symbols::symtab;
 use cfi::Tables;
 use gimli::UnwindContext;
 use std::cell::OnceCell;
@@ -108,7 +107,7 @@ impl<'s, 'a> Unwinder<'s, 'a> {
             lines: space.modules.iter().map(|_| OnceCell::new()).collect(),
             thread: Registers::default(),
             in_goroutine: false,
-            feigned: feigned_calls(space),
+            feigned: go::feigned_calls(space),
         }
     }
 
@@ -119,14 +118,19 @@ impl<'s, 'a> Unwinder<'s, 'a> {
             stack.incomplete = Some("the core does not hold the thread's registers".to_owned());
             return stack;
         };
-        let mut frame = StackFrame {
+        self.walk_from(StackFrame {
             address: CodeAddress::Interrupted(pc),
             trust: Trust::Context,
             trampoline: false,
             registers: registers.clone(),
-        };
+        })
+    }
+
+    /// Walks a stack from a frame on it.
+    pub fn walk_from(&mut self, mut frame: StackFrame) -> Stack {
+        let mut stack = Stack::default();
         let mut scans = 0;
-        self.thread = registers.clone();
+        self.thread = frame.registers.clone();
         self.in_goroutine = false;
         loop {
             let step = self.step(&mut frame);
@@ -358,26 +362,4 @@ fn code_address(space: &Space<'_>, pc: u64) -> u64 {
         ("aarch64", None) if pc >> 55 & 1 == 0 => pc & space.address_bits(),
         _ => pc,
     }
-}
-
-/// Go's `runtime.sigpanic`: the signal handler makes it look as if the instruction that faulted had
-/// called it (`preparePanic` in `src/runtime/signal_amd64.go`), so that its return address is that
-/// instruction and not the one after a call. A fault in a function's first instruction would
-/// otherwise be looked up in the function before it.
-fn feigned_calls(space: &Space<'_>) -> Vec<Range<u64>> {
-    let modules = space.modules.iter();
-    let of_module = |module: &crate::modules::Module<'_>| {
-        let object = module
-            .object
-            .as_ref()
-            .filter(|object| object.has(".gopclntab") || object.has(".data.rel.ro.gopclntab"))?;
-        let by_table = || {
-            let function = PcLineTable::of(object)?.by_name("runtime.sigpanic")?;
-            Some((function.entry, function.size()))
-        };
-        let (address, size) = symtab::by_name(object, "runtime.sigpanic").or_else(by_table)?;
-        let start = address.wrapping_add(module.bias);
-        Some(start..start.saturating_add(size))
-    };
-    modules.filter_map(of_module).collect()
 }

@@ -1,7 +1,7 @@
 //! Stacks of Go programs, which keep Go's own table of functions when they are stripped.
 
 use crate::crash::{Crash, Program, shown};
-use aground_analyzer::report::{Frame, Report, Trust};
+use aground_analyzer::report::{Frame, Report, Thread, Trust};
 
 /// Function, file and line of a physical frame.
 type Place = (Option<String>, Option<String>, Option<u32>);
@@ -106,5 +106,58 @@ fn threads_without_goroutine_end() {
                 .find(|frame| frame.trust == Trust::Scan);
             assert_eq!(guess, None, "{shown}");
         }
+    }
+}
+
+/// Goroutines that wait are on no thread; a stripped program does not even say where its list is.
+#[test]
+fn goroutines_are_listed_with_what_they_wait_in() {
+    for options in [&[][..], &["-ldflags=-s -w"]] {
+        let program = Program::of_go("goroutines.go", options);
+        let report = crash(&program, "nil").report();
+        let [runtime] = &report.runtimes[..] else {
+            panic!("{:?}", report.warnings)
+        };
+        assert_eq!(runtime.language, "go");
+        let version = runtime.version.as_deref();
+        assert!(
+            version.is_some_and(|version| version.starts_with("go1.")),
+            "{version:?}"
+        );
+        let shown = shown(&runtime.threads);
+        let inside = |function: &str| {
+            let is_it = |frame: &Frame| frame.function.as_deref() == Some(function);
+            let found = runtime.threads.iter();
+            found
+                .filter(move |thread| thread.frames.iter().any(is_it))
+                .collect::<Vec<_>>()
+        };
+        for thread in &runtime.threads {
+            assert_eq!(thread.incomplete, None, "{shown}");
+            let last = thread.frames.last().unwrap().function.as_deref();
+            assert!(
+                last.is_some_and(|name| name.starts_with("runtime.goexit")),
+                "{shown}"
+            );
+        }
+        let running = inside("main.main");
+        assert_eq!((running.len(), running[0].tid), (1, 1), "{shown}");
+        assert_eq!(running[0].name.as_deref(), Some("running"), "{shown}");
+        for (function, count, status) in [
+            ("main.worker", 5, "waiting"),
+            ("main.holder", 1, "waiting"),
+            ("time.Sleep", 1, "waiting"),
+        ] {
+            let found = inside(function);
+            assert_eq!(found.len(), count, "{function}: {shown}");
+            let name = |thread: &&&Thread| thread.name.as_deref() == Some(status);
+            assert_eq!(
+                found.iter().filter(name).count(),
+                count,
+                "{function}: {shown}"
+            );
+        }
+        // It never stops by itself: the run time preempted it, or it runs.
+        assert_eq!(inside("main.spin").len(), 1, "{shown}");
     }
 }
