@@ -28,16 +28,14 @@ impl Dead {
         let source = root().join("tests/programs/mappings/mappings.c");
         let mut gcc = Command::new("gcc");
         finish(gcc.args(["-g", "-O2", "-o"]).arg(&copy).arg(source)).ok();
-        let mut script = format!("cd {}\n", directory.path().display());
-        for _ in 0..depth {
-            let name = "d".repeat(250);
-            script += &format!("mkdir {name}; cd -P {name}\n");
-        }
-        let core = directory.path().join("core");
-        script += &format!(
-            "cp {} program; ulimit -c unlimited; ./program {argument}\n",
+        let name = "d".repeat(250);
+        let deeper = format!("mkdir {name}; cd -P {name}\n").repeat(depth);
+        let script = format!(
+            "cd {}\n{deeper}cp {} program; ulimit -c unlimited; ./program {argument}\n",
+            directory.path().display(),
             copy.display()
         );
+        let core = directory.path().join("core");
         let claim = CorePattern::claim();
         // %p would be another's for what the program executes.
         claim.set(core.to_str().unwrap());
