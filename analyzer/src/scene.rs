@@ -67,6 +67,26 @@ impl dyn Scene + '_ {
             .then(|| u64::from_le_bytes(bytes))
     }
 
+    /// A pointer in memory, of the process's own size.
+    pub fn read_pointer(&self, address: u64) -> Option<u64> {
+        match self.arch() {
+            "i386" | "arm" => self.read_u32(address).map(u64::from),
+            _ => self.read_u64(address),
+        }
+    }
+
+    /// The crashed thread's program counter.
+    pub fn pc(&self) -> Option<u64> {
+        let names = ["rip", "pc", "eip"];
+        names.iter().find_map(|name| self.register(name))
+    }
+
+    /// The crashed thread's stack pointer.
+    pub fn sp(&self) -> Option<u64> {
+        let names = ["rsp", "sp", "esp"];
+        names.iter().find_map(|name| self.register(name))
+    }
+
     /// A little-endian 32-bit word of memory.
     pub fn read_u32(&self, address: u64) -> Option<u32> {
         let mut bytes = [0; 4];

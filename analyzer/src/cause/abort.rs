@@ -235,7 +235,9 @@ fn abort_message(scene: &dyn Scene) -> Option<String> {
         .or_else(|| scene.symbol("libc-2", "__abort_msg"))
         // Linked statically.
         .or_else(|| scene.symbol("", "__abort_msg"))?;
-    let structure = scene.read_u64(pointer).filter(|address| *address != 0)?;
+    let structure = scene
+        .read_pointer(pointer)
+        .filter(|address| *address != 0)?;
     let text = c_string(scene, structure.checked_add(4)?)?;
     Some(text.trim().to_owned())
 }

@@ -1,6 +1,6 @@
 //! Disassembles around an instruction.
 
-use super::instruction::{formatter, hexadecimal};
+use super::instruction::{bits, formatter, hexadecimal};
 use crate::report::{Address, CodeLine};
 use crate::scene::{Function, Scene};
 use iced_x86::{Decoder, DecoderOptions, Formatter, Instruction, OpKind};
@@ -16,25 +16,33 @@ const LONGEST: usize = 15;
 /// The instructions around the one at `pc`, which is marked.
 pub(super) fn around(scene: &dyn Scene, pc: u64, function: Option<&Function>) -> Vec<CodeLine> {
     let start = function.map(|function| function.start);
+    let Some(bits) = bits(scene) else {
+        return Vec::new();
+    };
     let mut lines = start
-        .and_then(|start| before(scene, start, pc))
+        .and_then(|start| before(scene, bits, start, pc))
         .unwrap_or_default();
     let end = function
         .filter(|function| function.size > 0)
         .and_then(|function| function.start.checked_add(function.size));
-    lines.extend(from(scene, pc, end));
+    lines.extend(from(scene, bits, pc, end));
     let line = |instruction: &(Instruction, Vec<u8>)| line(scene, instruction, pc, start);
     lines.iter().map(line).collect()
 }
 
 /// The last instructions of those from the function's beginning, if one ends exactly at `pc`.
-fn before(scene: &dyn Scene, start: u64, pc: u64) -> Option<Vec<(Instruction, Vec<u8>)>> {
+fn before(
+    scene: &dyn Scene,
+    bits: u32,
+    start: u64,
+    pc: u64,
+) -> Option<Vec<(Instruction, Vec<u8>)>> {
     let length = pc
         .checked_sub(start)
         .filter(|length| *length <= LONGEST_FUNCTION)?;
     let mut bytes = vec![0; usize::try_from(length).ok()?];
     scene.read(start, &mut bytes).then_some(())?;
-    let all = decoded(&bytes, start);
+    let all = decoded(bits, &bytes, start);
     if all.last().is_some_and(|(last, _)| last.is_invalid()) {
         return None;
     }
@@ -42,7 +50,7 @@ fn before(scene: &dyn Scene, start: u64, pc: u64) -> Option<Vec<(Instruction, Ve
     Some(all.into_iter().skip(first).collect())
 }
 
-fn from(scene: &dyn Scene, pc: u64, end: Option<u64>) -> Vec<(Instruction, Vec<u8>)> {
+fn from(scene: &dyn Scene, bits: u32, pc: u64, end: Option<u64>) -> Vec<(Instruction, Vec<u8>)> {
     let most = LONGEST.saturating_mul(AFTER.saturating_add(1));
     let wanted = end
         .and_then(|end| usize::try_from(end.checked_sub(pc)?).ok())
@@ -52,7 +60,7 @@ fn from(scene: &dyn Scene, pc: u64, end: Option<u64>) -> Vec<(Instruction, Vec<u
         let mut bytes = vec![0; length];
         scene.read(pc, &mut bytes).then_some(bytes)
     });
-    let mut all = decoded(&bytes.unwrap_or_default(), pc);
+    let mut all = decoded(bits, &bytes.unwrap_or_default(), pc);
     all.truncate(AFTER.saturating_add(1));
     // A last one that is cut is none.
     if all.len() > 1 && all.last().is_some_and(|(last, _)| last.is_invalid()) {
@@ -61,7 +69,7 @@ fn from(scene: &dyn Scene, pc: u64, end: Option<u64>) -> Vec<(Instruction, Vec<u
     all
 }
 
-fn decoded(bytes: &[u8], start: u64) -> Vec<(Instruction, Vec<u8>)> {
+fn decoded(bits: u32, bytes: &[u8], start: u64) -> Vec<(Instruction, Vec<u8>)> {
     let with_bytes = |instruction: Instruction| {
         let at = usize::try_from(instruction.ip().wrapping_sub(start)).unwrap_or(usize::MAX);
         let piece = bytes
@@ -69,7 +77,7 @@ fn decoded(bytes: &[u8], start: u64) -> Vec<(Instruction, Vec<u8>)> {
             .and_then(|rest| rest.get(..instruction.len().max(1)));
         (instruction, piece.unwrap_or_default().to_vec())
     };
-    Decoder::with_ip(64, bytes, start, DecoderOptions::NONE)
+    Decoder::with_ip(bits, bytes, start, DecoderOptions::NONE)
         .into_iter()
         .map(with_bytes)
         .collect()
@@ -98,7 +106,8 @@ fn line(
 }
 
 fn target(scene: &dyn Scene, instruction: &Instruction) -> Option<String> {
-    if instruction.op_count() == 0 || instruction.op0_kind() != OpKind::NearBranch64 {
+    let branches = [OpKind::NearBranch64, OpKind::NearBranch32].contains(&instruction.op0_kind());
+    if instruction.op_count() == 0 || !branches {
         return None;
     }
     let address = instruction.near_branch_target();

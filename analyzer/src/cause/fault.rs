@@ -193,7 +193,7 @@ pub(super) fn rights(mapping: &Mapping) -> String {
 
 /// The fault is by the stack pointer, and there is no writable memory, but a stack above it.
 fn stack_overflow(scene: &dyn Scene, address: u64) -> Option<String> {
-    let sp = scene.register("rsp").or_else(|| scene.register("sp"))?;
+    let sp = scene.sp()?;
     let near = address >= sp.saturating_sub(BELOW_STACK) && address < sp.saturating_add(NULL_PAGE);
     let writable = scene
         .mapping_at(address)
@@ -220,7 +220,7 @@ fn stack_overflow(scene: &dyn Scene, address: u64) -> Option<String> {
 
 /// The program counter itself is where nothing can be executed.
 fn wild_jump(scene: &dyn Scene, address: u64) -> Option<Cause> {
-    let pc = scene.register("rip").or_else(|| scene.register("pc"))?;
+    let pc = scene.pc()?;
     // gdb's cores leave out code that is its file's: only a fault at the program counter itself
     // tells that nothing is there.
     let fetch = address.wrapping_sub(pc) < LONGEST;

@@ -3,7 +3,7 @@
 //! The registers are long overwritten, but texts and line numbers are constants, which compilers
 //! put into their registers right before the call: `lea rdi, [rip+0x2ee3]`, `mov edx, 8`.
 
-use super::instruction::full_name;
+use super::instruction::{bits, full_name};
 use crate::scene::Scene;
 use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic, OpKind, Register};
 use std::collections::BTreeMap;
@@ -36,13 +36,14 @@ impl Handed {
 /// The instructions that end with a call before an address. Where an instruction begins is not
 /// known backwards, so the longest run is taken that ends exactly there.
 pub(super) fn run_up(scene: &dyn Scene, end: u64) -> Option<Vec<Instruction>> {
+    let bits = bits(scene)?;
     (8..=REACH).rev().find_map(|length| {
         let start = end.checked_sub(length)?;
         let mut code = vec![0; usize::try_from(length).ok()?];
         if !scene.read(start, &mut code) {
             return None;
         }
-        let run: Vec<_> = Decoder::with_ip(64, &code, start, DecoderOptions::NONE)
+        let run: Vec<_> = Decoder::with_ip(bits, &code, start, DecoderOptions::NONE)
             .into_iter()
             .collect();
         let last = run.last()?;

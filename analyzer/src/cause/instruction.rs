@@ -10,7 +10,7 @@ use std::fmt::Write;
 /// The longest instruction of the architecture, bytes.
 pub(super) const LONGEST: u64 = 15;
 
-/// The decoded instruction. Only x86-64 is decoded.
+/// The decoded instruction. Only those of x86 are decoded.
 pub(super) struct Instruction {
     /// Intel syntax.
     pub(super) text: String,
@@ -46,22 +46,20 @@ pub(super) struct Operand {
 impl Instruction {
     /// The instruction at the crashed thread's program counter.
     pub(super) fn at_crash(scene: &dyn Scene) -> Option<Self> {
-        Self::at(scene, scene.register("rip")?)
+        Self::at(scene, scene.pc()?)
     }
 
     /// `int3`, which the program counter has passed when its trap comes.
     pub(super) fn passed_breakpoint(scene: &dyn Scene) -> Option<Self> {
-        let before = scene.register("rip")?.checked_sub(1)?;
+        let before = scene.pc()?.checked_sub(1)?;
         Self::at(scene, before).filter(|found| found.decoded.mnemonic() == Mnemonic::Int3)
     }
 
     /// The instruction at an address, with the operands that the scene's registers give it.
     pub(super) fn at(scene: &dyn Scene, pc: u64) -> Option<Self> {
-        if scene.arch() != "x86_64" {
-            return None;
-        }
+        let bits = bits(scene)?;
         let bytes = code_at(scene, pc)?;
-        let decoded = Decoder::with_ip(64, &bytes, pc, DecoderOptions::NONE).decode();
+        let decoded = Decoder::with_ip(bits, &bytes, pc, DecoderOptions::NONE).decode();
         let mut text = String::new();
         if decoded.is_invalid() {
             text.push_str("(bad)");
@@ -114,13 +112,13 @@ impl Instruction {
     /// Where a `call`, `jmp` or `ret` leads, if it takes that from a register or from memory.
     pub(super) fn target(&self, scene: &dyn Scene) -> Option<u64> {
         match self.decoded.flow_control() {
-            FlowControl::Return => scene.read_u64(scene.register("rsp")?),
+            FlowControl::Return => scene.read_pointer(scene.sp()?),
             FlowControl::IndirectCall | FlowControl::IndirectBranch => {
                 if self.decoded.op0_kind() == OpKind::Register {
                     return value(scene, self.decoded.op0_register());
                 }
                 let pointer = |operand: &&Operand| operand.access == "read";
-                scene.read_u64(self.operands.iter().find(pointer)?.address)
+                scene.read_pointer(self.operands.iter().find(pointer)?.address)
             }
             _ => None,
         }
@@ -241,6 +239,15 @@ pub(super) fn hexadecimal(bytes: &[u8]) -> String {
     text
 }
 
+/// How wide the code is that the process runs; `None` where it is not x86.
+pub(super) fn bits(scene: &dyn Scene) -> Option<u32> {
+    match scene.arch() {
+        "x86_64" => Some(64),
+        "i386" => Some(32),
+        _ => None,
+    }
+}
+
 fn code_at(scene: &dyn Scene, pc: u64) -> Option<Vec<u8>> {
     (1..=LONGEST).rev().find_map(|length| {
         let mut bytes = vec![0; usize::try_from(length).ok()?];
@@ -292,8 +299,8 @@ fn operand(scene: &dyn Scene, memory: &UsedMemory) -> Option<Operand> {
 
 /// What is divided: the accumulator and its upper half (`rdx:rax`; for bytes `ax`).
 fn dividend(scene: &dyn Scene, size: usize) -> Option<u128> {
-    let low = u128::from(scene.register("rax")?);
-    let high = u128::from(scene.register("rdx")?);
+    let low = u128::from(value(scene, Register::RAX)?);
+    let high = u128::from(value(scene, Register::RDX)?);
     Some(match size {
         1 => low & 0xffff,
         2 => (low & 0xffff) | ((high & 0xffff) << 16),
@@ -327,7 +334,11 @@ fn value(scene: &dyn Scene, register: Register) -> Option<u64> {
         Register::FS => scene.register("fs_base"),
         Register::GS => scene.register("gs_base"),
         _ => {
-            let whole = scene.register(&full_name(register))?;
+            let whole = if bits(scene) == Some(32) {
+                scene.register(&name(register.full_register32()))?
+            } else {
+                scene.register(&full_name(register))?
+            };
             Some(match register.size() {
                 1 if is_high_byte(register) => (whole >> 8) & 0xff,
                 1 => whole & 0xff,

@@ -134,7 +134,7 @@ fn explain_as_found(scene: &dyn Scene) -> Cause {
 
 /// Data that was jumped to is no instruction, though it decodes to one.
 fn is_at_code(scene: &dyn Scene) -> bool {
-    let pc = scene.register("rip").unwrap_or_default();
+    let pc = scene.pc().unwrap_or_default();
     scene
         .mapping_at(pc)
         .is_none_or(|mapping| mapping.executable)

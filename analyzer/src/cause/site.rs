@@ -29,7 +29,7 @@ fn of(scene: &dyn Scene, withhold: bool) -> Option<Site> {
     if !raised || signal.code.is_none_or(|code| code <= 0) {
         return None;
     }
-    let pc = scene.register("rip")?;
+    let pc = scene.pc()?;
     if signal.name == "SIGSYS" {
         let what = "the system call that was refused";
         return around(scene, pc.checked_sub(SYSCALL)?, what, withhold);
@@ -100,7 +100,7 @@ fn points_to(scene: &dyn Scene, address: u64) -> String {
     let Some(mapping) = scene.mapping_at(address) else {
         return "not mapped".to_owned();
     };
-    let sp = scene.register("rsp").unwrap_or_default();
+    let sp = scene.sp().unwrap_or_default();
     let rights = super::fault::rights(mapping);
     if (mapping.start..mapping.end).contains(&sp) {
         return format!("the stack, {rights}");

@@ -166,7 +166,11 @@ fn panics_of_go() {
         "panic",
         "panic \"fatal error: all goroutines are asleep - deadlock!\" in *",
     );
-    let overflow = check("overflow", "stack-overflow", "stack overflow in *");
+    let overflow = check(
+        "overflow",
+        "stack-overflow",
+        "stack overflow in main.descend",
+    );
     assert_eq!(
         overflow.message.as_deref(),
         Some("fatal error: stack overflow")

@@ -76,6 +76,13 @@ fn code_and_registers() {
 }
 
 #[test]
+fn code_of_thirty_two_bits() {
+    let program = Program::built("words.c", &["gcc", "-m32", "-g", "-O1"]);
+    let null = program.report("null-member");
+    check(site(&null), "total", "mov eax, [eax+8]", &[("eax", 0)]);
+}
+
+#[test]
 fn the_refused_system_call() {
     let program = Program::built("signals.c", &["gcc", "-g", "-O1"]);
     let refused = program.report("forbidden");

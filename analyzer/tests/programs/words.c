@@ -1,5 +1,6 @@
 /* Says something and gives up, with any C library. */
 #include <assert.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,6 +17,16 @@ NOINLINE void copy_name(const char *name) {
 
 NOINLINE void store(int *slot) { *slot = 1; }
 
+NOINLINE long total(long *order) { return order[2]; }
+NOINLINE int average(int sum, int count) { return sum / count; }
+NOINLINE void call_back(void (*volatile callback)(void)) { callback(); }
+
+NOINLINE int descend(int depth) {
+    volatile char frame[1000];
+    frame[0] = (char)depth;
+    return descend(depth + 1) + frame[0];
+}
+
 NOINLINE void release_twice(void) {
     char *volatile block = malloc(10);
     free(block);
@@ -29,6 +40,12 @@ int main(int count, char **arguments) {
     IF("assertion", check(count));
     IF("abort", give_up());
     IF("smash", copy_name("a name that is longer than eight characters"));
+    IF("null-member", return (int)total(0));
+    IF("division", return average(7, count - 2));
+    IF("quotient", return average(INT_MIN, count - 3));
+    IF("wild-call", call_back((void (*)(void))0x12345678));
+    IF("recursion", return descend(0));
+    IF("trap", __builtin_trap());
     IF("null-write", store(0));
     IF("double-free", release_twice());
     return 0;
