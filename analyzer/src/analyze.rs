@@ -93,7 +93,8 @@ pub fn analyze_in_stages(
         draft(&case.draft(&Symbols::new(&space, &[]), &[], threads, UNNAMED));
     }
     let used = threads::modules_used(&space, &stacks);
-    let files = locate::locate(&space, &used, source);
+    let mut files = locate::locate(&space, &used, source);
+    locate::locate_units(&space, &stacks, &mut files, source);
     let mut symbols = Symbols::new(&space, &files);
     let crashed = stacks.get(..1).filter(|_| stacks.len() > 1);
     if let Some((draft, crashed)) = drafts.as_mut().zip(crashed) {
@@ -101,6 +102,7 @@ pub fn analyze_in_stages(
         let others = threads::unnamed(&space, &stacks, names);
         threads.extend(others.into_iter().skip(1));
         draft(&case.draft(&symbols, &files, threads, OTHERS_UNNAMED));
+        symbols.variables_shown = 0;
     }
     let mut threads = threads::name(&space, &mut symbols, &stacks, names);
     threads::add_source(&mut threads, source);

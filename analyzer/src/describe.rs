@@ -3,8 +3,10 @@
 use crate::dump::elf::hexadecimal;
 use crate::image::{Image, Object};
 use crate::mapped::Bytes;
+use crate::symbols::split;
 use object::Object as _;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 /// A GNU build ID has 20 bytes, others up to 32; a longer one is refused.
 pub(crate) const BUILD_ID_MAX: usize = 64;
@@ -13,18 +15,28 @@ pub(crate) const BUILD_ID_MAX: usize = 64;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Description {
     /// Build ID of the module it belongs to, lowercase hexadecimal; of a file without one, what
-    /// [`linked_by`] makes of its checksum.
+    /// [`linked_by`] makes of its checksum, `dwo-…` or `dwp-…`.
     pub build_id: String,
     /// The best it has: `dwarf` or `symtab`.
     pub debug: String,
     /// Build ID of the file it shares with others (dwz), without which names are missing.
     pub shared: Option<String>,
+    /// What identifies the units whose debug information it has, of a file that has nothing else
+    /// (`.dwo`, `.dwp`).
+    #[serde(default)]
+    pub units: Vec<String>,
 }
+
+/// The most units of a package; the largest programs have fewer.
+const UNITS_MAX: usize = 200_000;
 
 /// Describes a file; the error is a sentence's end: "it is …".
 pub fn describe(bytes: Bytes) -> Result<Description, &'static str> {
     let image = Image::new(bytes);
     let object = image.object().ok_or("no ELF file")?;
+    if object.has(".debug_info.dwo") {
+        return split_units(&object);
+    }
     let debug = match () {
         () if object.has(".debug_info") => "dwarf",
         () if object.has(".symtab") || object.has(".gnu_debugdata") => "symtab",
@@ -39,6 +51,33 @@ pub fn describe(bytes: Bytes) -> Result<Description, &'static str> {
         build_id,
         debug: debug.to_owned(),
         shared: shared(&object),
+        units: Vec::new(),
+    })
+}
+
+fn split_units(object: &Object<'_>) -> Result<Description, &'static str> {
+    let units: Vec<String> = split::unit_ids(object)
+        .into_iter()
+        .map(split::key)
+        .collect();
+    let first = units
+        .first()
+        .ok_or("a file of split DWARF without a number")?;
+    if units.len() > UNITS_MAX {
+        return Err("a package of too many units");
+    }
+    let build_id = if split::is_package(object) {
+        let mut hash = Sha256::new();
+        units.iter().for_each(|unit| hash.update(unit));
+        format!("dwp-{}", hexadecimal(&hash.finalize()[..10]))
+    } else {
+        first.clone()
+    };
+    Ok(Description {
+        build_id,
+        debug: "dwarf".to_owned(),
+        shared: None,
+        units,
     })
 }
 

@@ -56,6 +56,19 @@ pub struct WantedDebug<'a> {
     pub link: Option<(&'a str, u32)>,
 }
 
+/// What is asked for when the debug information of a unit is in a file of its own.
+#[derive(Clone, Copy, Debug)]
+pub struct WantedUnit<'a> {
+    /// The module's path as the process saw it.
+    pub module: &'a str,
+    /// The number that is in both files.
+    pub id: u64,
+    /// Where it was compiled.
+    pub directory: Option<&'a str>,
+    /// The file's name there.
+    pub name: Option<&'a str>,
+}
+
 /// Where files come from: descriptors handed in by the daemon, or directories offline.
 pub trait ModuleSource {
     /// Files that may be the module, best first. The analysis verifies them.
@@ -69,6 +82,11 @@ pub trait ModuleSource {
     /// The supplementary file that several debug files share (`.gnu_debugaltlink`).
     fn shared_debug_file(&mut self, _path: &str, _build_id: &str) -> Option<Offer> {
         None
+    }
+
+    /// Files that may hold the debug information of a unit (`.dwo`, `.dwp`), best first.
+    fn unit_files(&mut self, _wanted: WantedUnit<'_>) -> Vec<Offer> {
+        Vec::new()
     }
 
     /// The text of a source file, by the path in the debug information.

@@ -8,7 +8,7 @@ use crate::analyze::{self, Facts};
 use crate::dump::NotACore;
 use crate::dump::source::CoreBytes;
 use crate::mapped::Bytes;
-use crate::modules::{ModuleSource, Offer, Wanted, WantedDebug};
+use crate::modules::{ModuleSource, Offer, Wanted, WantedDebug, WantedUnit};
 use crate::report::Report;
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
 use std::fs::File;
@@ -200,6 +200,23 @@ impl ModuleSource for Directories<'_> {
             .map(|name| self.in_debug_directories(&name))
             .unwrap_or_default();
         by_id.into_iter().chain(by_name).next()
+    }
+
+    fn unit_files(&mut self, wanted: WantedUnit<'_>) -> Vec<Offer> {
+        let package = format!("{}.dwp", wanted.module);
+        let name = wanted.name.unwrap_or_default();
+        let compiled = match wanted.directory.filter(|_| !name.starts_with('/')) {
+            Some(directory) => format!("{directory}/{name}"),
+            None => name.to_owned(),
+        };
+        let file_name = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
+        let given: Vec<String> = [&package, &compiled].map(|path| file_name(path)).into();
+        let given = given
+            .iter()
+            .flat_map(|name| self.in_debug_directories(name));
+        let there = [package.as_str(), compiled.as_str()];
+        let there = there.iter().filter_map(|path| self.offer(path));
+        given.chain(there).collect()
     }
 
     fn source(&mut self, path: &str) -> Option<String> {

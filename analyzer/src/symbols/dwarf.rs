@@ -4,9 +4,10 @@ use super::call_sites::{self, Calls};
 use super::demangle::demangle;
 use super::entry::{Entry, Units};
 use super::scope;
+use super::split::SplitFiles;
 use super::statement;
 use crate::image::Object;
-use addr2line::{Context, LookupResult};
+use addr2line::{Context, LookupContinuation, LookupResult};
 use gimli::{DwLang, Dwarf, EndianSlice, LittleEndian, UnitOffset};
 use std::cell::Cell;
 use std::sync::Arc;
@@ -34,17 +35,30 @@ pub struct Location {
     pub column: Option<u32>,
 }
 
+/// A unit whose debug information is elsewhere, and where it was when it was compiled.
+#[derive(Clone, Debug)]
+pub(super) struct LackingUnit {
+    pub(super) id: u64,
+    pub(super) directory: Option<String>,
+    pub(super) name: Option<String>,
+}
+
 /// The debug information of one module.
 pub struct DebugInfo<'a> {
     context: Context<Reader<'a>>,
     units: Units<'a>,
+    split: SplitFiles<'a>,
     scope_reads: Cell<usize>,
 }
 
 impl<'a> DebugInfo<'a> {
     /// Reads the units of a file that has any; `shared` is the file that several debug files
-    /// share (dwz).
-    pub fn of(object: &Object<'a>, shared: Option<&Object<'a>>) -> Option<Self> {
+    /// share (dwz), `split` are files of units whose information is elsewhere.
+    pub fn of(
+        object: &Object<'a>,
+        shared: Option<&Object<'a>>,
+        split: SplitFiles<'a>,
+    ) -> Option<Self> {
         if !object.has(".debug_info") {
             return None;
         }
@@ -56,6 +70,7 @@ impl<'a> DebugInfo<'a> {
         Some(DebugInfo {
             context: Context::from_arc_dwarf(Arc::clone(&dwarf)).ok()?,
             units: Units::new(dwarf),
+            split,
             scope_reads: Cell::new(0),
         })
     }
@@ -63,11 +78,7 @@ impl<'a> DebugInfo<'a> {
     /// Functions at an address of the file, innermost inlined one first; the last is the one
     /// that was not inlined. Empty when there is no information.
     pub fn find(&self, address: u64) -> Vec<Location> {
-        let found = match self.context.find_frames(address) {
-            LookupResult::Output(found) => found,
-            load @ LookupResult::Load { .. } => load.skip_all_loads(),
-        };
-        let Ok(mut frames) = found else {
+        let Ok(mut frames) = self.loaded(self.context.find_frames(address)) else {
             return Vec::new();
         };
         let mut locations = Vec::new();
@@ -101,8 +112,36 @@ impl<'a> DebugInfo<'a> {
         locations
     }
 
+    /// Goes on with the files that an answer needs, or without them.
+    fn loaded<L: LookupContinuation<Buf = Reader<'a>>>(
+        &self,
+        mut result: LookupResult<L>,
+    ) -> L::Output {
+        loop {
+            result = match result {
+                LookupResult::Output(output) => return output,
+                LookupResult::Load { load, continuation } => {
+                    continuation.resume(self.split.load(load.dwo_id, &load.parent))
+                }
+            }
+        }
+    }
+
+    /// The unit at an address, if its information is in a file that was not asked for yet.
+    pub(super) fn lacking(&self, address: u64) -> Option<LackingUnit> {
+        let LookupResult::Load { load, .. } = self.context.find_dwarf_and_unit(address) else {
+            return None;
+        };
+        let text = |text: Option<Reader<'a>>| Some(text?.to_string().ok()?.to_owned());
+        Some(LackingUnit {
+            id: load.dwo_id.0,
+            directory: text(load.comp_dir),
+            name: text(load.path),
+        })
+    }
+
     fn statement(&self, address: u64) -> Option<statement::Place> {
-        let unit = self.context.find_dwarf_and_unit(address).skip_all_loads()?;
+        let unit = self.loaded(self.context.find_dwarf_and_unit(address))?;
         statement::at(unit, address)
     }
 
@@ -110,7 +149,7 @@ impl<'a> DebugInfo<'a> {
     /// names them.
     pub(super) fn functions_at(&self, address: u64) -> Vec<UnitOffset> {
         let mut functions = Vec::new();
-        if let Ok(mut frames) = self.context.find_frames(address).skip_all_loads() {
+        if let Ok(mut frames) = self.loaded(self.context.find_frames(address)) {
             while let (Ok(Some(frame)), true) = (frames.next(), functions.len() < INLINES_MAX) {
                 functions.extend(frame.dw_die_offset);
             }
@@ -126,7 +165,7 @@ impl<'a> DebugInfo<'a> {
 
     /// The calls that the function at an address makes.
     pub(super) fn calls(&self, address: u64) -> Option<Calls> {
-        let mut frames = self.context.find_frames(address).skip_all_loads().ok()?;
+        let mut frames = self.loaded(self.context.find_frames(address)).ok()?;
         let mut function = None;
         while let Some(frame) = frames.next().ok()? {
             function = frame.dw_die_offset;
@@ -150,7 +189,7 @@ impl<'a> DebugInfo<'a> {
 
     /// The entry at an offset of the unit that holds an address.
     pub(super) fn entry(&self, address: u64, offset: UnitOffset) -> Option<Entry<'_, 'a>> {
-        let unit = self.context.find_dwarf_and_unit(address).skip_all_loads()?;
+        let unit = self.loaded(self.context.find_dwarf_and_unit(address))?;
         Some(self.units.entry(unit, offset))
     }
 }

@@ -153,6 +153,12 @@ impl<'u, 'a> Entry<'u, 'a> {
     pub(super) fn to(&self, value: AttributeValue<Reader<'a>>) -> Option<Entry<'u, 'a>> {
         match value {
             AttributeValue::UnitRef(offset) => Some(self.at(offset)),
+            // In a file of its own a place is one of that file, whose units are not listed here.
+            AttributeValue::DebugInfoRef(_)
+                if self.unit.dwarf.file_type == gimli::DwarfFileType::Dwo =>
+            {
+                None
+            }
             AttributeValue::DebugInfoRef(offset) => self.units.at(offset),
             AttributeValue::DebugInfoRefSup(offset) => self.units.shared()?.at(offset),
             _ => None,

@@ -1,11 +1,18 @@
 //! Decides which separate debug files to ask for, and verifies what comes.
 
+use super::dwarf::{DebugInfo, LackingUnit};
+use super::split::{self, SplitFiles, has_skeletons};
 use crate::describe::{BUILD_ID_MAX, linked_by};
 use crate::dump::elf::hexadecimal;
 use crate::image::{Image, Object};
-use crate::modules::{Module, ModuleSource, WantedDebug};
+use crate::modules::{Module, ModuleSource, WantedDebug, WantedUnit};
 use crate::space::Space;
+use crate::unwind::Stack;
 use object::Object as _;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Files of units that are looked for in one module.
+const UNIT_FILES_MAX: usize = 512;
 
 /// The files beside a module's own that name its code.
 #[derive(Default)]
@@ -14,7 +21,9 @@ pub struct DebugFiles {
     pub debug: Option<Image>,
     /// The file that one shares with others (dwz).
     pub shared: Option<Image>,
-    /// Where the separate debug file came from.
+    /// Files of units whose debug information is elsewhere (`.dwo`, `.dwp`).
+    pub split: Vec<Image>,
+    /// Where the separate debug file came from, or the first of those.
     pub origin: Option<&'static str>,
     /// What was looked for and not found, by build ID.
     pub wanted: Vec<String>,
@@ -31,6 +40,83 @@ pub fn locate(space: &Space<'_>, used: &[bool], source: &mut dyn ModuleSource) -
         }
     };
     space.modules.iter().zip(used).map(locate).collect()
+}
+
+/// Asks for the files of those units that have frames and whose debug information is elsewhere.
+pub fn locate_units(
+    space: &Space<'_>,
+    stacks: &[Stack],
+    files: &mut [DebugFiles],
+    source: &mut dyn ModuleSource,
+) {
+    let mut addresses: BTreeMap<usize, BTreeSet<u64>> = BTreeMap::new();
+    for frame in stacks.iter().flat_map(|stack| &stack.frames) {
+        let address = frame.address.lookup();
+        if let Some(index) = space.module_index(address) {
+            let own = address.wrapping_sub(space.modules[index].bias);
+            addresses.entry(index).or_default().insert(own);
+        }
+    }
+    for (index, addresses) in addresses {
+        if let (Some(module), Some(files)) = (space.modules.get(index), files.get_mut(index)) {
+            for unit in files.lacking_units(module, &addresses) {
+                files.get_unit(&module.found.path, &unit, source);
+            }
+        }
+    }
+}
+
+impl DebugFiles {
+    fn lacking_units(&self, module: &Module<'_>, addresses: &BTreeSet<u64>) -> Vec<LackingUnit> {
+        let separate = self.debug.as_ref().and_then(Image::object);
+        let objects = [module.object.as_ref(), separate.as_ref()];
+        let with_units = objects
+            .into_iter()
+            .flatten()
+            .find(|it| it.has(".debug_info"));
+        let Some(object) = with_units.filter(|object| has_skeletons(object)) else {
+            return Vec::new();
+        };
+        let Some(debug) = DebugInfo::of(object, None, SplitFiles::new(&[])) else {
+            return Vec::new();
+        };
+        let mut found: BTreeMap<u64, LackingUnit> = BTreeMap::new();
+        for unit in addresses
+            .iter()
+            .filter_map(|&address| debug.lacking(address))
+        {
+            if found.len() < UNIT_FILES_MAX {
+                found.insert(unit.id, unit);
+            }
+        }
+        found.into_values().collect()
+    }
+
+    fn get_unit(&mut self, module: &str, unit: &LackingUnit, source: &mut dyn ModuleSource) {
+        let has = |image: &Image| {
+            let ids = image.object().map(|object| split::unit_ids(&object));
+            ids.is_some_and(|ids| ids.binary_search(&unit.id).is_ok())
+        };
+        // A package has many.
+        if self.split.iter().any(has) {
+            return;
+        }
+        let wanted = WantedUnit {
+            module,
+            id: unit.id,
+            directory: unit.directory.as_deref(),
+            name: unit.name.as_deref(),
+        };
+        for offer in source.unit_files(wanted) {
+            let image = Image::new(offer.bytes);
+            if has(&image) {
+                self.split.push(image);
+                self.origin.get_or_insert(offer.origin);
+                return;
+            }
+        }
+        self.wanted.push(split::key(unit.id));
+    }
 }
 
 /// Also of a module whose own file is missing: its build ID is in the process's memory.

@@ -9,6 +9,7 @@ pub mod dwarf;
 mod entry;
 pub mod locate;
 mod scope;
+pub mod split;
 mod statement;
 mod stubs;
 pub mod symtab;
@@ -21,6 +22,7 @@ use crate::scene::Function;
 use crate::space::Space;
 use dwarf::{DebugInfo, Location};
 use locate::DebugFiles;
+use split::SplitFiles;
 use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -202,10 +204,9 @@ impl<'a> ModuleSymbols<'a> {
         let separate = files.debug.as_ref().and_then(Image::object);
         let shared = files.shared.as_ref().and_then(Image::object);
         let hidden = image.and_then(Image::debugdata).and_then(Image::object);
-        let debug = [&own, &separate]
-            .into_iter()
-            .flatten()
-            .find_map(|object| DebugInfo::of(object, shared.as_ref()));
+        let debug = [&own, &separate].into_iter().flatten().find_map(|object| {
+            DebugInfo::of(object, shared.as_ref(), SplitFiles::new(&files.split))
+        });
         let objects: Vec<&Object<'a>> = [&own, &separate, &hidden].into_iter().flatten().collect();
         ModuleSymbols {
             debug,

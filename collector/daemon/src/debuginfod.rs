@@ -149,7 +149,7 @@ async fn round(daemon: &Arc<Inner>) -> Result<bool, StoreError> {
     let inner = Arc::clone(daemon);
     let repeated = blocking("have crashes analysed again", move || {
         for file in came {
-            let reanalysed = inner.name_again(&file.build_id)?;
+            let reanalysed = inner.name_again(&file)?;
             tracing::info!(
                 build_id = file.build_id,
                 name = file.name,

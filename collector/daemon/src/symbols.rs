@@ -30,7 +30,7 @@ const FILE_MAX: u64 = 8 << 30;
 /// Dumps that one file has analysed again; older ones wait until somebody asks.
 const REANALYSED_MAX: usize = 1000;
 /// The most of the worker's answer that is read, bytes.
-const ANSWER_LIMIT: u64 = 16 << 10;
+const ANSWER_LIMIT: u64 = 8 << 20;
 
 /// A file that was uploaded.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,7 +83,7 @@ impl Daemon {
         let file = keep(&self.inner, received, name, Source::Uploaded).await?;
         let inner = Arc::clone(&self.inner);
         let named = blocking("have crashes analysed again", move || {
-            let reanalysed = inner.name_again(&file.build_id)?;
+            let reanalysed = inner.name_again(&file)?;
             tracing::info!(
                 build_id = file.build_id,
                 name = file.name,
@@ -166,9 +166,14 @@ pub(crate) async fn keep(
 
 impl Inner {
     /// Has the dumps analysed again that a file names better; says how many.
-    pub(crate) fn name_again(&self, build_id: &str) -> Result<usize, StoreError> {
+    pub(crate) fn name_again(&self, file: &SymbolFile) -> Result<usize, StoreError> {
+        let mut dumps = self.store.dumps_with_build_id(&file.build_id)?;
+        let mut seen: BTreeSet<DumpId> = dumps.iter().cloned().collect();
+        for unit in &file.units {
+            let more = self.store.dumps_with_build_id(unit)?;
+            dumps.extend(more.into_iter().filter(|id| seen.insert(id.clone())));
+        }
         let mut queued = 0;
-        let dumps = self.store.dumps_with_build_id(build_id)?;
         for id in dumps.iter().take(REANALYSED_MAX) {
             match self.reanalyze(id) {
                 Ok(()) => queued += 1,
@@ -198,8 +203,13 @@ impl Inner {
     /// Has those dumps analysed again that lack a file that is here: a daemon that was killed may
     /// have kept it and done no more.
     pub(crate) fn use_what_came(&self) -> Result<(), StoreError> {
-        for file in self.store.symbols_that_are_wanted()? {
-            self.name_again(&file)?;
+        for wanted in self.store.symbols_that_are_wanted()? {
+            for id in self.store.dumps_with_build_id(&wanted)? {
+                match self.reanalyze(&id) {
+                    Err(StoreError::NotFound(_) | StoreError::MemoryDropped) => {}
+                    other => other?,
+                }
+            }
         }
         Ok(())
     }

@@ -228,13 +228,17 @@ fn debug_files(
     let mut wanted: VecDeque<String> = modules.filter_map(|it| it.build_id.clone()).collect();
     wanted.extend(lacking);
     let mut asked = HashSet::new();
+    let mut numbers: HashMap<String, i32> = HashMap::new();
     let mut found = vec![];
     while let Some(build_id) = wanted.pop_front().filter(|_| files.len() < MOST_FILES) {
         if !asked.insert(build_id.clone()) {
             continue;
         }
         if let Some((file, facts)) = store.use_symbols(&build_id)? {
-            let fd = hand_over(files, file.into());
+            // A package has many units.
+            let fd = *numbers
+                .entry(facts.build_id)
+                .or_insert_with(|| hand_over(files, file.into()));
             found.push(DebugFile {
                 build_id,
                 fd,

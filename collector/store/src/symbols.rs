@@ -17,13 +17,16 @@ use std::time::{SystemTime, UNIX_EPOCH};
 const FACTS: &str = "json";
 
 /// What comes before the digits of files that are not known by a build ID: a checksum
-/// (`.gnu_debuglink`).
-const PREFIXES: [&str; 1] = ["crc32-"];
+/// (`.gnu_debuglink`), the number of a unit of split DWARF, what makes of many such numbers one.
+const PREFIXES: [&str; 3] = ["crc32-", UNIT, PACKAGE];
+const UNIT: &str = "dwo-";
+const PACKAGE: &str = "dwp-";
 
 /// A file of symbols.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SymbolFile {
-    /// Build ID of the module it belongs to, or `crc32-…` for a file without one.
+    /// Build ID of the module it belongs to; of a file without one `crc32-…`, or of split DWARF
+    /// `dwo-…` and `dwp-…`.
     pub build_id: String,
     /// The name it was uploaded under, as it was given; only to be shown.
     pub name: String,
@@ -31,6 +34,9 @@ pub struct SymbolFile {
     pub debug: String,
     /// Build ID of the file it shares with others (dwz).
     pub shared: Option<String>,
+    /// The units that it is for, of split DWARF.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub units: Vec<String>,
     /// Bytes.
     pub size: u64,
     /// When it came, milliseconds since the epoch.
@@ -68,6 +74,7 @@ impl SymbolFile {
             name: name.chars().take(200).collect(),
             debug: description.debug,
             shared: description.shared,
+            units: description.units,
             size,
             uploaded_at_ms: now_ms,
             source,
@@ -114,11 +121,19 @@ impl Store {
 
     /// All files, by build ID.
     pub fn symbols(&self) -> Result<Vec<SymbolFile>, StoreError> {
+        self.described_files("")
+    }
+
+    /// Those whose name begins so, by build ID.
+    fn described_files(&self, prefix: &str) -> Result<Vec<SymbolFile>, StoreError> {
         let directory = self.symbols_dir();
         let mut found = vec![];
         for entry in fs::read_dir(&directory).map_err(failed("cannot list", &directory))? {
             let path = entry.map_err(failed("cannot list", &directory))?.path();
-            if path.extension().is_some_and(|extension| extension == FACTS) {
+            let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+            if name.starts_with(prefix.as_bytes())
+                && path.extension().is_some_and(|extension| extension == FACTS)
+            {
                 found.extend(described(&path.with_extension(""))?);
             }
         }
@@ -128,7 +143,7 @@ impl Store {
 
     /// The file of a build ID and what it is; `None` when there is none.
     pub fn symbol_file(&self, build_id: &str) -> Result<Option<(File, SymbolFile)>, StoreError> {
-        let Ok(path) = self.symbol_path(build_id) else {
+        let Ok(path) = self.symbol_path(&self.holder(build_id)?) else {
             return Ok(None);
         };
         let Some(file) = files::open_optional(&path)? else {
@@ -140,8 +155,8 @@ impl Store {
     /// The same for an analysis, which counts as use: what was used last goes last.
     pub fn use_symbols(&self, build_id: &str) -> Result<Option<(File, SymbolFile)>, StoreError> {
         let found = self.symbol_file(build_id)?;
-        if let Some((file, _)) = &found {
-            let path = self.symbol_path(build_id)?;
+        if let Some((file, facts)) = &found {
+            let path = self.symbol_path(&facts.build_id)?;
             file.set_modified(SystemTime::now())
                 .map_err(failed("cannot note the use of", &path))?;
         }
@@ -150,8 +165,21 @@ impl Store {
 
     /// Whether there is a file of this build ID.
     pub fn has_symbols(&self, build_id: &str) -> bool {
-        self.symbol_path(build_id)
-            .is_ok_and(|path| path.with_extension(FACTS).is_file())
+        let holder = self.holder(build_id);
+        let path = holder.and_then(|holder| self.symbol_path(&holder));
+        path.is_ok_and(|path| path.with_extension(FACTS).is_file())
+    }
+
+    /// The file that has what is asked for: that itself, or the package that has the unit.
+    fn holder(&self, build_id: &str) -> Result<String, StoreError> {
+        let own = self.symbol_path(build_id);
+        if !build_id.starts_with(UNIT) || own.is_ok_and(|path| path.is_file()) {
+            return Ok(build_id.to_owned());
+        }
+        let files = self.described_files(PACKAGE)?;
+        let has = |file: &SymbolFile| file.units.iter().any(|unit| unit == build_id);
+        let package = files.into_iter().find(has);
+        Ok(package.map_or_else(|| build_id.to_owned(), |package| package.build_id))
     }
 
     /// Removes files, those used longest ago first, until all together have at most `max_bytes`.
@@ -165,7 +193,10 @@ impl Store {
             return Ok(vec![]);
         }
         let needed = self.symbols_in_use()?;
-        files.retain(|file| !needed.contains(&file.build_id));
+        let is_needed = |file: &SymbolFile| {
+            needed.contains(&file.build_id) || file.units.iter().any(|it| needed.contains(it))
+        };
+        files.retain(|file| !is_needed(file));
         files.sort_by_key(|file| file.used_at_ms);
         let mut removed = vec![];
         for file in files {

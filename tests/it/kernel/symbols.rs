@@ -255,3 +255,79 @@ fn what_is_no_symbols_is_refused_in_a_line_and_leaves_nothing() {
         assert_eq!(left.count(), 0);
     }
 }
+
+/// A program whose debug information the linker never saw: in files of units, or a package of them.
+#[test]
+fn split_debug_information_names_the_frames() {
+    let site = Site::started();
+    for (number, packed) in [(1, false), (2, true)] {
+        let build = site.path().join(format!("split-{number}"));
+        fs::create_dir(&build).unwrap();
+        let source = root().join("tests/programs/many-threads/many-threads.c");
+        fs::copy(source, build.join("many-threads.c")).unwrap();
+        let mut gcc = Command::new("gcc");
+        // Debian's packer reads DWARF 4 only.
+        let format = if packed { "-gdwarf-4" } else { "-gdwarf-5" };
+        gcc.args([format, "-gsplit-dwarf", "-O1", "-pthread", "-o", "split"]);
+        finish(gcc.arg("many-threads.c").current_dir(&build)).ok();
+        let unit = fs::read_dir(&build)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .find(|path| path.extension().is_some_and(|it| it == "dwo"));
+        let mut symbols = unit.unwrap();
+        if packed {
+            let mut dwp = Command::new("dwp");
+            dwp.args(["-e", "split", "-o", "split.dwp"]);
+            finish(dwp.current_dir(&build)).ok();
+            symbols = build.join("split.dwp");
+        }
+        let program = build.join("split");
+        {
+            let _claim = site.collect();
+            finish(Command::new(&program).args(["4", "16"]));
+        }
+        let before = site.wait_for(number, &[]).remove(0);
+        let id = before["summary"]["id"].as_str().unwrap();
+        let first = |dump: &Value| dump["report"]["threads"][0]["frames"][0].clone();
+        let missing = site.aground(&["symbols", "missing"]).ok();
+        let lacking = missing.lines().find(|line| line.starts_with("dwo-"));
+        assert!(lacking.unwrap().contains("/split"), "{missing}");
+
+        let told = site.aground(&["symbols", "upload", text(&symbols)]).ok();
+        let kind = if packed { "dwp-" } else { "dwo-" };
+        assert!(
+            told.starts_with(kind) && told.contains("1 crash is"),
+            "{told}"
+        );
+        let after = eventually(Duration::from_mins(1), || {
+            let dump = site.dump(id);
+            let again = dump["report"]["revision"] == 2 && dump["summary"]["status"] == "analyzed";
+            again.then_some(dump.clone()).ok_or(dump.to_string())
+        });
+        let frame = first(&after);
+        assert_eq!(frame["function"], "finish", "{frame:#}");
+        assert!(frame["line"].is_u64(), "{frame:#}");
+        // What only the file of the unit knows.
+        let variables = frame["variables"].as_array().unwrap();
+        assert!(
+            variables.iter().any(|variable| variable["name"] == "job"),
+            "{frame:#}"
+        );
+        let named = own_lines(&after, &program);
+        assert!(named > 4);
+        let missing = site.aground(&["symbols", "missing"]).ok();
+        assert!(!missing.contains("dwo-"), "{missing}");
+
+        // Offline it is found where it was compiled.
+        let core = site.core(id);
+        let report = site
+            .aground(&["analyze", text(&core), "--format", "json"])
+            .ok();
+        let report: Value = serde_json::from_str(&report).unwrap();
+        let offline = &report["threads"][0]["frames"][0];
+        assert_eq!(
+            (&offline["function"], &offline["line"]),
+            (&frame["function"], &frame["line"])
+        );
+    }
+}

@@ -3,7 +3,8 @@
 use aground_analyzer::describe::linked_by;
 use aground_analyzer::manifest::Manifest;
 use aground_analyzer::mapped::Bytes;
-use aground_analyzer::modules::{ModuleSource, Offer, Wanted, WantedDebug};
+use aground_analyzer::modules::{ModuleSource, Offer, Wanted, WantedDebug, WantedUnit};
+use aground_analyzer::symbols::split;
 use std::collections::BTreeMap;
 use std::io;
 
@@ -101,6 +102,10 @@ impl ModuleSource for Handed {
             (crc32fast::hash(&offer.bytes) == crc).then_some(offer)
         };
         by_id.or_else(linked)
+    }
+
+    fn unit_files(&mut self, wanted: WantedUnit<'_>) -> Vec<Offer> {
+        self.separate(&split::key(wanted.id)).into_iter().collect()
     }
 
     fn shared_debug_file(&mut self, _path: &str, build_id: &str) -> Option<Offer> {
