@@ -68,7 +68,9 @@ fn split_units(object: &Object<'_>) -> Result<Description, &'static str> {
     }
     let build_id = if split::is_package(object) {
         let mut hash = Sha256::new();
-        units.iter().for_each(|unit| hash.update(unit));
+        for unit in &units {
+            hash.update(unit);
+        }
         format!("dwp-{}", hexadecimal(&hash.finalize()[..10]))
     } else {
         first.clone()
