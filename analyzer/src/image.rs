@@ -3,7 +3,7 @@
 //! Lifetimes tell the story: an [`Image`] owns bytes; an [`Object`] is a parsed view that
 //! borrows from it, and everything found in it (sections, names) lives as long as the image.
 
-use crate::dump::elf::{self, Elf};
+use crate::dump::elf::{self, Elf, ProgramHeader};
 use crate::mapped::Bytes;
 use object::{Object as _, ObjectSection as _};
 use std::cell::OnceCell;
@@ -149,6 +149,32 @@ impl<'a> Object<'a> {
         (!data.is_empty()).then_some(Section {
             address: section.address(),
             data,
+        })
+    }
+
+    /// What a program header of some kind describes, for files without section headers.
+    pub fn segment(&self, kind: u32) -> Option<Section<'a>> {
+        let header = self.header.of_kind(kind).next()?;
+        let start = usize::try_from(header.offset).ok()?;
+        let size = usize::try_from(header.file_size).ok()?;
+        Some(Section {
+            address: header.address,
+            data: self.image.bytes.get(start..start.checked_add(size)?)?,
+        })
+    }
+
+    /// Content from an address of the file to the end of the segment that holds it.
+    pub fn at_address(&self, address: u64) -> Option<Section<'a>> {
+        let holds = |load: &&ProgramHeader| {
+            address >= load.address && address - load.address < load.file_size
+        };
+        let load = self.header.of_kind(elf::PT_LOAD).find(holds)?;
+        let skip = address - load.address;
+        let start = usize::try_from(load.offset.checked_add(skip)?).ok()?;
+        let size = usize::try_from(load.file_size - skip).ok()?;
+        Some(Section {
+            address,
+            data: self.image.bytes.get(start..start.checked_add(size)?)?,
         })
     }
 

@@ -2,6 +2,7 @@
 
 use super::{CodeAddress, Space, StackFrame, Step, code_address};
 use crate::arch::{Arch, Registers};
+use crate::dump::elf::PT_GNU_EH_FRAME;
 use crate::modules::Module;
 use crate::report::Trust;
 use gimli::{
@@ -36,16 +37,26 @@ impl<'a> Tables<'a> {
     /// Finds the sections of a module's file.
     pub(super) fn of(module: &Module<'a>) -> Option<Self> {
         let object = module.object.as_ref()?;
-        let section = |name: &str| object.section(name).unwrap_or_default();
-        let [text, got, eh_frame, header] =
-            [".text", ".got", ".eh_frame", ".eh_frame_hdr"].map(section);
-        let bases = BaseAddresses::default()
+        let word = if object.header.is_64 { 8 } else { 4 };
+        let section = |name: &str| object.section(name);
+        let [text, got] = [".text", ".got"].map(|name| section(name).unwrap_or_default());
+        let header = section(".eh_frame_hdr").or_else(|| object.segment(PT_GNU_EH_FRAME));
+        let header = header.unwrap_or_default();
+        let mut bases = BaseAddresses::default()
             .set_text(text.address)
             .set_got(got.address)
-            .set_eh_frame(eh_frame.address)
             .set_eh_frame_hdr(header.address);
-        let word = if object.header.is_64 { 8 } else { 4 };
-        let mut debug_frame = DebugFrame::new(section(".debug_frame").data, LittleEndian);
+        let header = EhFrameHdr::new(header.data, LittleEndian)
+            .parse(&bases, word)
+            .ok();
+        // Without section headers, the table's header says where the descriptions begin.
+        let announced = || object.at_address(header.as_ref()?.eh_frame_ptr().direct().ok()?);
+        let eh_frame = section(".eh_frame").or_else(announced).unwrap_or_default();
+        bases = bases.set_eh_frame(eh_frame.address);
+        let mut debug_frame = DebugFrame::new(
+            section(".debug_frame").unwrap_or_default().data,
+            LittleEndian,
+        );
         let mut frame = EhFrame::new(eh_frame.data, LittleEndian);
         debug_frame.set_address_size(word);
         frame.set_address_size(word);
@@ -53,9 +64,6 @@ impl<'a> Tables<'a> {
             debug_frame.set_vendor(gimli::Vendor::AArch64);
             frame.set_vendor(gimli::Vendor::AArch64);
         }
-        let header = EhFrameHdr::new(header.data, LittleEndian)
-            .parse(&bases, word)
-            .ok();
         Some(Tables {
             bases,
             header,

@@ -39,7 +39,7 @@ use std::ops::Range;
 /// No stack is followed further than this.
 pub const FRAMES_MAX: usize = 4096;
 /// The part of a C library's `_start` that ends with its call, bytes.
-const ENTRY_SIZE: u64 = 32;
+const ENTRY_SIZE: u64 = 40;
 /// Guesses in one stack after which the rest would be guesses about guesses.
 const SCANS_MAX: usize = 16;
 

@@ -107,6 +107,31 @@ impl Program {
         }
     }
 
+    /// Cores of the program at each of so many instructions, from the beginning of a function on.
+    #[track_caller]
+    pub fn steps(&self, argument: &str, function: &str, count: usize) -> Vec<Crash> {
+        let mut gdb = gdb("gdb");
+        let first = [format!("break *{function}"), "run".to_owned()];
+        let cores: Vec<PathBuf> = (0..count)
+            .map(|step| self.directory.path().join(format!("core.{step}")))
+            .collect();
+        let dump = |core: &PathBuf| {
+            let core = core.display();
+            [format!("generate-core-file {core}"), "stepi".to_owned()]
+        };
+        for command in first.into_iter().chain(cores.iter().flat_map(dump)) {
+            gdb.args(["-ex", &command]);
+        }
+        gdb.arg("--args").arg(&self.executable).arg(argument);
+        run(gdb.current_dir(self.directory.path()));
+        let crash = |core| Crash {
+            core,
+            executable: self.executable.clone(),
+            sysroot: None,
+        };
+        cores.into_iter().map(crash).collect()
+    }
+
     /// Dies with one argument. gdb writes the core, so that the machine's `core_pattern` is
     /// neither needed nor touched.
     #[track_caller]
@@ -183,14 +208,22 @@ impl Crash {
             assert_eq!(thread.incomplete, None, "{shown}");
         }
         if oracle != Oracle::Lost {
-            for walked in self.walked_by_gdb("gdb") {
-                let ours = report.threads.iter().find(|t| t.tid == walked.tid);
-                let ours = ours.unwrap_or_else(|| panic!("no thread {}:\n{shown}", walked.tid));
-                agree(&walked, ours, oracle);
-            }
+            self.agrees(&report, oracle);
         }
         assert_eq!(functions_of_program(&report), functions, "{shown}");
         report
+    }
+}
+
+impl Crash {
+    /// Every thread's stack is gdb's.
+    #[track_caller]
+    pub fn agrees(&self, report: &Report, oracle: Oracle) {
+        for walked in self.walked_by_gdb("gdb") {
+            let ours = report.threads.iter().find(|t| t.tid == walked.tid);
+            let ours = ours.unwrap_or_else(|| panic!("no thread {}", walked.tid));
+            agree(&walked, ours, oracle);
+        }
     }
 }
 

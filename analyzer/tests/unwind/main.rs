@@ -6,4 +6,5 @@ mod crash;
 mod go;
 mod machines;
 mod qemu;
+mod steps;
 mod traps;
