@@ -79,6 +79,21 @@ fn a_deadlock_ended_from_outside() {
     }
 }
 
+/// Not where the library's classes are is where a thread waits, but who called them.
+#[test]
+fn locks_of_cpp() {
+    for optimise in ["-O0", "-O2"] {
+        let program = Program::built("mutexes.cc", &["g++", "-g", optimise, "-pthread"]);
+        let cause = program.check(
+            "all",
+            "deadlock",
+            "deadlock between *, ended by SIGABRT from process *",
+        );
+        let message = cause.message.as_deref();
+        assert_eq!(message, Some("deadlock of add_item, change_price"));
+    }
+}
+
 /// Who ends himself has his own reasons; the deadlock is told all the same.
 #[test]
 fn a_deadlock_beside_an_abort() {
