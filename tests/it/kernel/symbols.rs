@@ -331,3 +331,73 @@ fn split_debug_information_names_the_frames() {
         );
     }
 }
+
+/// Debug files that share what they have in common (dwz), as distributions make them.
+#[test]
+fn what_debug_files_share_is_missed_until_it_comes() {
+    let site = Site::started();
+    let program = shared_by_two(&site);
+    {
+        let _claim = site.collect();
+        finish(Command::new(&program).args(["4", "16"]));
+    }
+    let before = site.wait_for(1, &[]).remove(0);
+    let id = before["summary"]["id"].as_str().unwrap();
+    let upload = |name: &str| {
+        let file = site.path().join(name);
+        let told = site.aground(&["symbols", "upload", text(&file)]).ok();
+        assert!(told.contains("1 crash is analysed again"), "{told}");
+        told.split(' ').next().unwrap().to_owned()
+    };
+    let module = |revision: u64| {
+        let dump = eventually(Duration::from_mins(1), || {
+            let dump = site.dump(id);
+            let done =
+                dump["report"]["revision"] == revision && dump["summary"]["status"] == "analyzed";
+            done.then_some(dump.clone()).ok_or(dump.to_string())
+        });
+        let modules = dump["report"]["modules"].as_array().unwrap();
+        let found = modules.iter().find(|it| it["path"] == text(&program));
+        (found.unwrap().clone(), own_lines(&dump, &program))
+    };
+    upload("one.debug");
+    let (lacking, _) = module(2);
+    let wanted = lacking["wanted"].as_array().unwrap();
+    assert_eq!(wanted.len(), 1, "{lacking:#}");
+    // Nobody has that module mapped: the dump is found by what it lacks.
+    let shared = upload("common.debug");
+    assert_eq!(wanted[0], shared.as_str());
+    let (whole, lines) = module(3);
+    assert_eq!(whole["wanted"], Value::Array(vec![]), "{whole:#}");
+    assert!(lines > 4);
+
+    // A crash that comes when all is there lacks nothing.
+    {
+        let _claim = site.collect();
+        finish(Command::new(&program).args(["4", "16"]));
+    }
+    let next = site.wait_for(2, &[]).remove(0);
+    assert_eq!(own_lines(&next, &program), lines);
+}
+
+/// Two programs' debug files, made to share; the first of the programs, stripped.
+fn shared_by_two(site: &Site) -> PathBuf {
+    let source = root().join("tests/programs/many-threads/many-threads.c");
+    for name in ["one", "two"] {
+        let (program, debug) = (
+            site.path().join(name),
+            site.path().join(format!("{name}.debug")),
+        );
+        let own = site.path().join(format!("{name}.c"));
+        fs::write(&own, format!("const char own[] = \"{name}\";")).unwrap();
+        let mut gcc = Command::new("gcc");
+        gcc.args(["-g", "-O1", "-pthread", "-Wl,--build-id=sha1", "-o"]);
+        finish(gcc.arg(&program).args([&own, &source])).ok();
+        objcopy(&["--only-keep-debug", text(&program), text(&debug)]);
+        objcopy(&["--strip-all", text(&program)]);
+    }
+    let mut dwz = Command::new("dwz");
+    dwz.args(["-m", "common.debug", "one.debug", "two.debug"]);
+    finish(dwz.current_dir(site.path())).ok();
+    site.path().join("one")
+}
