@@ -138,11 +138,13 @@ impl<'s, 'a> Symbols<'s, 'a> {
             })
     }
 
-    /// The function whose symbol covers an address.
+    /// The function whose symbol covers an address, in a module that some frame made us read:
+    /// a pointer to anywhere is not worth the symbols of another one.
     pub fn function(&self, address: u64) -> Option<Function> {
         let index = self.space.module_index(address)?;
         let bias = self.space.modules[index].bias;
-        let symbol = self.module(index).table.find(address.wrapping_sub(bias))?;
+        let read = self.modules[index].get()?;
+        let symbol = read.table.find(address.wrapping_sub(bias))?;
         Some(Function {
             start: symbol.address.wrapping_add(bias),
             size: symbol.size,
