@@ -13,6 +13,8 @@ const MAGIC_1_18: u64 = 0xffff_fff0;
 const MAGIC_1_20: u64 = 0xffff_fff1;
 /// Longer names and paths are cut.
 const TEXT_MAX: usize = 4096;
+/// Calls inlined into each other.
+const INLINED_MAX: usize = 64;
 /// Steps in the table of one function.
 const STEPS_MAX: usize = 1 << 20;
 
@@ -31,6 +33,9 @@ pub struct PcLineTable<'a> {
     files: &'a [u8],
     steps: &'a [u8],
     functions: &'a [u8],
+    /// What the compiler left for functions (`go:func.*`): trees of inlined calls. Empty where its
+    /// place is not known.
+    function_data: &'a [u8],
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,6 +43,7 @@ enum Version {
     V2,
     V16,
     V18,
+    V20,
 }
 
 /// A function in the table.
@@ -58,14 +64,36 @@ impl<'a> PcLineTable<'a> {
             .section(".gopclntab")
             .or_else(|| object.section(".data.rel.ro.gopclntab"))?;
         let text = object.section(".text").map_or(0, |text| text.address);
-        Self::parse(section.data, text)
+        let mut table = Self::parse(section.data, text)?;
+        if let Some(data) = table.find_function_data(object, section.address) {
+            table.function_data = data;
+        }
+        Some(table)
+    }
+
+    /// `runtime.firstmoduledata` begins with the table's own address, which Go's linker writes to
+    /// the files of relocatable programs too.
+    fn find_function_data(&self, object: &Object<'a>, address: u64) -> Option<&'a [u8]> {
+        /// Words of `moduledata` in front of `gofunc`, without and with `covctrs`.
+        const GOFUNC: [usize; 2] = [38, 40];
+        let index = match self.version {
+            Version::V18 => GOFUNC[0],
+            Version::V20 => GOFUNC[1],
+            _ => return None,
+        };
+        let data = object.section(".noptrdata")?.data;
+        let word = self.word;
+        let start = (0..data.len() / word).find(|at| number(data, at * word, word) == address)?;
+        let functions = number(data, (start + index) * word, word);
+        Some(object.at_address(functions)?.data)
     }
 
     fn parse(data: &'a [u8], text: u64) -> Option<Self> {
         let version = match number(data, 0, 4) {
             MAGIC_1_2 => Version::V2,
             MAGIC_1_16 => Version::V16,
-            MAGIC_1_18 | MAGIC_1_20 => Version::V18,
+            MAGIC_1_18 => Version::V18,
+            MAGIC_1_20 => Version::V20,
             _ => return None,
         };
         let (quantum, word) = (number(data, 6, 1), usize::from(*data.get(7)?));
@@ -74,7 +102,7 @@ impl<'a> PcLineTable<'a> {
         }
         let field = |index: usize| number(data, 8 + index * word, word);
         let part = |index: usize| data.get(usize::try_from(field(index)).ok()?..);
-        let first = if version == Version::V18 { 3 } else { 2 };
+        let first = if version >= Version::V18 { 3 } else { 2 };
         let [names, units, files, steps, functions] = if version == Version::V2 {
             [data, data, data, data, data.get(8 + word..)?]
         } else {
@@ -87,7 +115,7 @@ impl<'a> PcLineTable<'a> {
             ]
         };
         // A program linked with C code has that in front of Go's; a relocatable one may have zero.
-        let start = if version == Version::V18 { field(2) } else { 0 };
+        let start = if version >= Version::V18 { field(2) } else { 0 };
         let table = PcLineTable {
             data,
             version,
@@ -100,6 +128,7 @@ impl<'a> PcLineTable<'a> {
             files,
             steps,
             functions,
+            function_data: &[],
         };
         let size = table
             .count
@@ -147,7 +176,7 @@ impl<'a> PcLineTable<'a> {
     }
 
     fn entry_word(&self) -> usize {
-        if self.version == Version::V18 {
+        if self.version >= Version::V18 {
             4
         } else {
             self.word
@@ -157,7 +186,7 @@ impl<'a> PcLineTable<'a> {
     fn start(&self, index: usize) -> u64 {
         let word = self.entry_word();
         let start = number(self.functions, 2 * index * word, word);
-        if self.version == Version::V18 {
+        if self.version >= Version::V18 {
             self.text.wrapping_add(start)
         } else {
             start
@@ -220,6 +249,51 @@ impl<'a> Function<'a> {
             text(self.table.files, number(self.table.units, index, 4))
         };
         Some((name?, u32::try_from(line).ok().filter(|line| *line > 0)?))
+    }
+
+    /// The functions at an address, innermost inlined one first, with file and line.
+    pub fn frames(&self, address: u64) -> Vec<(&'a str, Option<(&'a str, u32)>)> {
+        let mut frames = Vec::new();
+        let mut at = address;
+        while let (Some((name, call)), true) = (self.inlined(at), frames.len() < INLINED_MAX) {
+            frames.push((name, self.line(at)));
+            at = call;
+        }
+        frames.extend(self.name().map(|name| (name, self.line(at))));
+        frames
+    }
+
+    /// The inlined function that an address is in, and where it was called.
+    fn inlined(&self, address: u64) -> Option<(&'a str, u64)> {
+        const INLINE_INDEX: u64 = 2;
+        const INLINE_TREE: u64 = 3;
+        // Size of the record and of a call, and where in it name and caller are.
+        let (record, size, name, caller) = match self.table.version {
+            Version::V18 => (40, 20, 12, 16),
+            Version::V20 => (44, 16, 4, 8),
+            _ => return None,
+        };
+        let tables = self.field(6);
+        let trees = number(self.record, record - 1, 1);
+        if tables <= INLINE_INDEX || trees <= INLINE_TREE {
+            return None;
+        }
+        let word = |index: u64| {
+            let at = usize::try_from(index.checked_mul(4)?)
+                .ok()?
+                .checked_add(record)?;
+            Some(number(self.record, at, 4))
+        };
+        let steps = word(INLINE_INDEX).filter(|steps| *steps != 0)?;
+        let index = usize::try_from(self.table.value(steps, self.entry, address)?).ok()?;
+        let tree = word(tables + INLINE_TREE).filter(|tree| *tree != u64::from(u32::MAX))?;
+        let tree = self
+            .table
+            .function_data
+            .get(usize::try_from(tree).ok()?..)?;
+        let call = tree.get(index.checked_mul(size)?..)?.get(..size)?;
+        let name = text(self.table.names, number(call, name, 4))?;
+        Some((name, self.entry.checked_add(number(call, caller, 4))?))
     }
 
     /// How many bytes the function has put on the stack when it is at an address.

@@ -226,8 +226,9 @@ impl<'a> ModuleSymbols<'a> {
         let symbol = self.table.find(address).map(|symbol| symbol.full_name());
         let symbol = symbol.as_deref();
         if found.is_empty() {
-            if let Some(name) = self.go.as_ref().and_then(|go| named_by_go(go, address)) {
-                return vec![name];
+            let by_go = self.go.as_ref().map(|go| named_by_go(go, address));
+            if let Some(names) = by_go.filter(|names| !names.is_empty()) {
+                return names;
             }
             return symbol
                 .map(|name| named(Some(name), Location::default()))
@@ -244,18 +245,21 @@ impl<'a> ModuleSymbols<'a> {
     }
 }
 
-/// What Go's own table says, which stripping leaves.
-fn named_by_go(table: &PcLineTable<'_>, address: u64) -> Option<Name> {
-    let function = table.find(address)?;
-    let name = function.name()?;
-    let (file, line) = function.line(address).unzip();
-    Some(Name {
-        function: Some(name.to_owned()),
-        linkage_name: Some(name.to_owned()),
-        file: file.map(str::to_owned),
-        line,
-        column: None,
-    })
+/// What Go's own table says, which stripping leaves: inlined functions first.
+fn named_by_go(table: &PcLineTable<'_>, address: u64) -> Vec<Name> {
+    let function = table.find(address);
+    let frames = function.map(|function| function.frames(address));
+    let name = |(name, place): (&str, Option<(&str, u32)>)| {
+        let (file, line) = place.unzip();
+        Name {
+            function: Some(name.to_owned()),
+            linkage_name: Some(name.to_owned()),
+            file: file.map(str::to_owned),
+            line,
+            column: None,
+        }
+    };
+    frames.unwrap_or_default().into_iter().map(name).collect()
 }
 
 /// What DWARF says, or else the symbol table.
