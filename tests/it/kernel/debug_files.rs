@@ -102,6 +102,11 @@ fn the_programs_own_debug_files_name_its_frames() {
             shown.contains("with the container's own symbols of many-threads"),
             "{shown}"
         );
+        let gdb = ["-nx", "-batch", "-ex", "bt"];
+        let debugger = site
+            .aground(&[&["debug", "-q", id, "--"], &gdb[..]].concat())
+            .ok();
+        assert!(debugger.contains("many-threads.c:"), "{debugger}");
         let kept = dump["record"]["debug_files"].as_array().unwrap();
         assert_eq!(kept.len(), 1, "{kept:?}");
     }

@@ -19,8 +19,9 @@ pub async fn download(
 ) -> Result<Response, Problem> {
     let id = resolve_dump(&app, reference).await?;
     let dump = blocking(&app, move |store| store.dump(&id)).await?;
-    let mut modules = dump.record.modules.into_iter();
-    let module = modules.find(|m| m.sha256.as_deref() == Some(&sha256));
+    let modules = dump.record.modules.into_iter();
+    let mut files = modules.chain(dump.record.debug_files);
+    let module = files.find(|m| m.sha256.as_deref() == Some(&sha256));
     let module =
         module.ok_or_else(|| Problem::not_found("this dump has no module with that digest"))?;
     let name = module

@@ -136,12 +136,24 @@ async fn fetch(
             wanted = file.shared.as_deref();
         }
     }
+    for file in &dump.record.debug_files {
+        let (Some(sha256), Some(build_id)) = (&file.sha256, &file.build_id) else {
+            continue;
+        };
+        let path = place.path.join("debug").join(by_build_id(build_id));
+        // What somebody handed in is preferred, as by the analysis.
+        if !path.exists() {
+            let target = format!("/api/v1/dumps/{id}/modules/{}", encode(sha256));
+            get(&target, &path, quiet, session).await?;
+        }
+    }
     let report = dump.report.as_ref();
     let said = report.and_then(|report| report.process.executable.as_deref());
-    let executable = said.or(dump.record.process.executable.as_deref());
-    let executable = executable.and_then(plain);
-    let executable = executable.map(|below| place.path.join("sysroot").join(below));
-    Ok(executable.filter(|path| path.exists()))
+    // In a root directory of its own a process sees other paths than the host.
+    let seen = [said, dump.record.process.executable.as_deref()];
+    let seen = seen.into_iter().flatten().filter_map(plain);
+    let mut paths = seen.map(|below| place.path.join("sysroot").join(below));
+    Ok(paths.find(|path| path.exists()))
 }
 
 async fn get(target: &str, path: &Path, quiet: bool, session: &mut Session) -> Result<(), Failure> {
