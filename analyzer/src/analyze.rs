@@ -31,7 +31,7 @@ pub struct Facts {
     pub thread_names: BTreeMap<i32, String>,
     /// Whether the core is known to be cut.
     pub truncated: bool,
-    /// Whether the report may hold no excerpts of memory.
+    /// Whether the report may hold no excerpts of memory: neither bytes nor values of variables.
     pub withhold_memory: bool,
 }
 
@@ -103,6 +103,9 @@ pub fn analyze_in_stages(
         threads.extend(others.into_iter().skip(1));
         draft(&case.draft(&symbols, &files, threads, OTHERS_UNNAMED));
         symbols.variables_shown = 0;
+    }
+    if !facts.withhold_memory {
+        symbols.show_variables(threads::VARIABLES_MAX);
     }
     let mut threads = threads::name(&space, &mut symbols, &stacks, names);
     threads::add_source(&mut threads, source);

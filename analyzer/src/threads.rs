@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, HashMap};
 /// Frames of all threads together; a core that has more is walked no further.
 const FRAMES_MAX: usize = 100_000;
 /// Variables of all threads together; the crashed thread comes first.
-const VARIABLES_MAX: usize = 10_000;
+pub const VARIABLES_MAX: usize = 10_000;
 /// Source lines shown before and after the line of a frame.
 const SOURCE_CONTEXT: u32 = 2;
 /// Source files read for one report.
@@ -156,11 +156,11 @@ fn add_variables(
     symbols: &mut Symbols<'_, '_>,
     show: impl FnOnce(&Symbols<'_, '_>) -> Vec<Vec<Variable>>,
 ) {
-    if symbols.variables_shown >= VARIABLES_MAX {
+    if symbols.variables_left == 0 {
         return;
     }
     for (frame, variables) in frames.iter_mut().zip(show(symbols)) {
-        symbols.variables_shown += variables.len();
+        symbols.variables_left = symbols.variables_left.saturating_sub(variables.len());
         frame.variables = variables;
     }
 }

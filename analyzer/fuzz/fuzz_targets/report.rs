@@ -13,6 +13,7 @@ fuzz_target!(|bytes: &[u8]| {
         all_threads: true,
         registers: true,
         modules: true,
+        variables: true,
     };
     let text = render(&report, all);
     assert!(text.chars().all(|c| c == '\n' || !c.is_control()));

@@ -52,8 +52,8 @@ pub struct Symbols<'s, 'a> {
     known: HashMap<(usize, u64), Vec<Name>>,
     calls: HashMap<u64, Option<Rc<Placed>>>,
     functions: HashMap<String, Option<u64>>,
-    /// Variables that were shown so far.
-    pub(crate) variables_shown: usize,
+    /// Variables that may still be shown.
+    pub(crate) variables_left: usize,
 }
 
 /// What names the code of one module.
@@ -75,8 +75,14 @@ impl<'s, 'a> Symbols<'s, 'a> {
             known: HashMap::new(),
             calls: HashMap::new(),
             functions: HashMap::new(),
-            variables_shown: 0,
+            variables_left: 0,
         }
+    }
+
+    /// Lets frames have the values of their variables from now on, which are parts of memory: so
+    /// many of them.
+    pub fn show_variables(&mut self, most: usize) {
+        self.variables_left = most;
     }
 
     /// The functions at an address inside an instruction, innermost inlined one first.
