@@ -102,7 +102,6 @@ pub fn analyze_in_stages(
         let others = threads::unnamed(&space, &stacks, names);
         threads.extend(others.into_iter().skip(1));
         draft(&case.draft(&symbols, &files, threads, OTHERS_UNNAMED));
-        symbols.variables_shown = 0;
     }
     if !facts.withhold_memory {
         symbols.show_variables(threads::VARIABLES_MAX);

@@ -23,7 +23,7 @@ use crate::space::Space;
 use dwarf::{DebugInfo, Location};
 use locate::DebugFiles;
 use split::SplitFiles;
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use symtab::SymbolTable;
@@ -51,7 +51,7 @@ pub struct Symbols<'s, 'a> {
     modules: Vec<OnceCell<ModuleSymbols<'a>>>,
     known: HashMap<(usize, u64), Vec<Name>>,
     calls: HashMap<u64, Option<Rc<Placed>>>,
-    functions: HashMap<String, Option<u64>>,
+    functions: RefCell<HashMap<String, Option<u64>>>,
     /// Variables that may still be shown.
     pub(crate) variables_left: usize,
 }
@@ -59,8 +59,10 @@ pub struct Symbols<'s, 'a> {
 /// What names the code of one module.
 #[derive(Default)]
 struct ModuleSymbols<'a> {
+    image: Option<&'a Image>,
+    files: Option<&'a DebugFiles>,
     debug: Option<DebugInfo<'a>>,
-    table: SymbolTable<'a>,
+    table: OnceCell<SymbolTable<'a>>,
     go: Option<PcLineTable<'a>>,
 }
 
@@ -74,7 +76,7 @@ impl<'s, 'a> Symbols<'s, 'a> {
             modules,
             known: HashMap::new(),
             calls: HashMap::new(),
-            functions: HashMap::new(),
+            functions: RefCell::default(),
             variables_left: 0,
         }
     }
@@ -150,7 +152,7 @@ impl<'s, 'a> Symbols<'s, 'a> {
         let index = self.space.module_index(address)?;
         let bias = self.space.modules[index].bias;
         let read = self.modules[index].get()?;
-        let symbol = read.table.find(address.wrapping_sub(bias))?;
+        let symbol = read.table().find(address.wrapping_sub(bias))?;
         Some(Function {
             start: symbol.address.wrapping_add(bias),
             size: symbol.size,
@@ -183,17 +185,20 @@ impl<'s, 'a> Symbols<'s, 'a> {
         }
         let index = self.space.module_index(address)?;
         let bias = self.space.modules[index].bias;
-        let symbol = self.module(index).table.find(address.wrapping_sub(bias))?;
+        let symbol = self
+            .module(index)
+            .table()
+            .find(address.wrapping_sub(bias))?;
         Some(symbol.address.wrapping_add(bias))
     }
 
     /// Where the function of this linker's name begins.
-    fn function_by_name(&mut self, name: &str) -> Option<u64> {
-        if let Some(known) = self.functions.get(name) {
+    fn function_by_name(&self, name: &str) -> Option<u64> {
+        if let Some(known) = self.functions.borrow().get(name) {
             return *known;
         }
         let found = self.by_name("", name).map(|(address, _)| address);
-        self.functions.insert(name.to_owned(), found);
+        self.functions.borrow_mut().insert(name.to_owned(), found);
         found
     }
 
@@ -211,16 +216,28 @@ impl<'a> ModuleSymbols<'a> {
         let own = image.and_then(Image::object);
         let separate = files.debug.as_ref().and_then(Image::object);
         let shared = files.shared.as_ref().and_then(Image::object);
-        let hidden = image.and_then(Image::debugdata).and_then(Image::object);
         let debug = [&own, &separate].into_iter().flatten().find_map(|object| {
             DebugInfo::of(object, shared.as_ref(), SplitFiles::new(&files.split))
         });
-        let objects: Vec<&Object<'a>> = [&own, &separate, &hidden].into_iter().flatten().collect();
         ModuleSymbols {
+            image,
+            files: Some(files),
             debug,
-            table: SymbolTable::of(&objects),
+            table: OnceCell::new(),
             go: own.as_ref().and_then(PcLineTable::of),
         }
+    }
+
+    /// The symbol tables, which a module with debug information seldom needs: of a large program
+    /// they take longer to read than all else.
+    fn table(&self) -> &SymbolTable<'a> {
+        self.table.get_or_init(|| {
+            let debug = self.files.and_then(|files| files.debug.as_ref());
+            let hidden = self.image.and_then(Image::debugdata);
+            let images = [self.image, debug, hidden].into_iter().flatten();
+            let objects: Vec<Object<'a>> = images.filter_map(Image::object).collect();
+            SymbolTable::of(&objects.iter().collect::<Vec<_>>())
+        })
     }
 
     fn find(&self, address: u64) -> Vec<Name> {
@@ -229,7 +246,13 @@ impl<'a> ModuleSymbols<'a> {
             .as_ref()
             .map(|debug| debug.find(address))
             .unwrap_or_default();
-        let symbol = self.table.find(address).map(|symbol| symbol.full_name());
+        let is_named = found.last().is_some_and(|last| last.function.is_some());
+        let symbol = if is_named {
+            None
+        } else {
+            self.table().find(address)
+        };
+        let symbol = symbol.map(|symbol| symbol.full_name());
         let symbol = symbol.as_deref();
         if found.is_empty() {
             let by_go = self.go.as_ref().map(|go| named_by_go(go, address));

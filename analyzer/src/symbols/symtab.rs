@@ -138,12 +138,23 @@ fn is_mapping_symbol(name: &str) -> bool {
 
 /// A defined symbol of any kind by its name: address in the file's own address space and size.
 pub fn by_name(object: &Object<'_>, name: &str) -> Option<(u64, u64)> {
+    // Most names are in few files, and a look at the names alone takes no time.
+    let is_listed = [".dynstr", ".strtab"].iter().any(|section| {
+        let names = object.section(section).unwrap_or_default().data;
+        memchr::memmem::find(names, name.as_bytes()).is_some()
+    });
+    if !is_listed {
+        return None;
+    }
     let tables = [
         object.file.dynamic_symbol_table(),
         object.file.symbol_table(),
     ];
     let is_it = |symbol: &object::Symbol<'_, '_>| {
-        !symbol.is_undefined() && symbol.name().is_ok_and(|n| n == name)
+        symbol
+            .name_bytes()
+            .is_ok_and(|found| found == name.as_bytes())
+            && !symbol.is_undefined()
     };
     let found = tables
         .iter()

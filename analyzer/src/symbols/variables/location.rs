@@ -291,7 +291,7 @@ impl<'s, 'a> Scene<'s, '_, 'a> {
         let entry = entry.map(|entry| entry.wrapping_add(callee.bias));
         let target = match call_sites::callee(call) {
             Some(Target::Address(address)) => Some(address.wrapping_add(self.bias)),
-            Some(Target::Name(name)) => self.symbols.by_name("", &name).map(|(found, _)| found),
+            Some(Target::Name(name)) => self.symbols.function_by_name(&name),
             None => self.called_through(call),
         };
         entry.is_some() && entry == target

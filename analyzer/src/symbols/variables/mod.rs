@@ -144,7 +144,7 @@ impl<'a> Symbols<'_, 'a> {
     fn function_at(&self, address: u64) -> Option<String> {
         let index = self.space.module_index(address)?;
         let own = address.wrapping_sub(self.space.modules.get(index)?.bias);
-        let symbol = self.module(index).table.find(own)?;
+        let symbol = self.module(index).table().find(own)?;
         (symbol.address == own).then(|| super::demangle::demangle(&symbol.full_name()))
     }
 }
