@@ -83,6 +83,15 @@ pub fn reported(report: &Value) -> Vec<Frame> {
         .collect()
 }
 
+/// Whether any frame of a report has values of variables.
+pub fn has_values(report: &Value) -> bool {
+    let threads = report["threads"].as_array().into_iter().flatten();
+    let frames = threads.flat_map(|thread| thread["frames"].as_array().into_iter().flatten());
+    frames
+        .filter_map(|frame| frame["variables"].as_array())
+        .any(|values| !values.is_empty())
+}
+
 fn of_report(frame: &Value) -> Frame {
     Frame::new(
         frame["function"].as_str(),

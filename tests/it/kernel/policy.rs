@@ -1,6 +1,7 @@
 //! What is kept of a crash: as its container's labels ask, and less of a crash loop.
 
 use aground_testkit::docker::{Container, require_engine};
+use aground_testkit::gdb;
 use aground_testkit::programs::RELEASE;
 use aground_testkit::run::run;
 use aground_testkit::site::Site;
@@ -55,6 +56,8 @@ fn labels_choose_what_is_kept() {
             let site = &dump["report"]["site"];
             let shown = !site["memory"].as_array().unwrap().is_empty();
             assert_eq!(shown, *asked != "trace", "{asked}: {site:#}");
+            let has_values = gdb::has_values(&dump["report"]);
+            assert_eq!(has_values, *asked != "trace", "{asked}");
         }
     }
     let wrong = site.dump_of(&containers[4].name);
