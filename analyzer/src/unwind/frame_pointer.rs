@@ -34,7 +34,9 @@ pub(super) fn caller_by_frame_pointer(space: &Space<'_>, frame: &StackFrame) -> 
         return (frame.trust == Trust::FramePointer).then_some(Step::Outermost);
     }
     let pc = super::code_address(space, pc);
-    if !super::is_return_address(space, pc) {
+    if !super::is_return_address(space, pc)
+        && !continues_in_generated_code(space, pc, saved, record)
+    {
         return None;
     }
     let mut caller = caller(
@@ -46,6 +48,21 @@ pub(super) fn caller_by_frame_pointer(space: &Space<'_>, frame: &StackFrame) -> 
     );
     caller.registers.set(arch.fp, Some(saved));
     Some(Step::Caller(caller))
+}
+
+/// Whether a return address that follows no call is still one. Interpreters in generated code push
+/// addresses of their own making (Java's return entries), so there the chain itself must do: it goes
+/// up, and leads to code once more.
+fn continues_in_generated_code(space: &Space<'_>, pc: u64, saved: u64, record: u64) -> bool {
+    let is_code = |pc: u64| space.is_executable(pc) == Some(true);
+    let next = || {
+        let at = saved.checked_add_signed(space.core.arch.frame_record)?;
+        space.read_word(at.checked_add(space.core.arch.word as u64)?)
+    };
+    is_code(pc)
+        && space.module_at(pc).is_none()
+        && saved > record
+        && next().is_some_and(|pc| is_code(super::code_address(space, pc)))
 }
 
 /// An interrupted function that has not set up its frame pointer yet.

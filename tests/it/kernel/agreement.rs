@@ -42,31 +42,31 @@ fn every_thread_is_as_gdb_shows_it() {
     let comparisons: Vec<Comparison> = cases
         .iter()
         .zip(&cores)
-        .map(|(case, core)| Comparison::of(case.name, &gdb(case, core), &ours(core)))
+        .map(|(case, core)| Comparison::of(case.name, &gdb(case, core), &ours(case, core)))
         .collect();
     let table = compare::table(&comparisons);
     println!("{table}");
     let (same, all) = compare::totals(&comparisons);
-    let wrong = comparisons
+    let wrong: Vec<_> = comparisons
         .iter()
-        .map(|one| one.values.wrong.len())
-        .sum::<usize>();
+        .flat_map(|one| one.values.wrong.clone())
+        .collect();
     let (values_same, values) = compare::value_totals(&comparisons);
-    let unexplained = comparisons.iter().flat_map(Comparison::unexplained).count();
+    let unexplained: Vec<_> = comparisons
+        .iter()
+        .flat_map(Comparison::unexplained)
+        .collect();
     assert!(cases.len() >= 30, "only {} crashes", cases.len());
-    assert_eq!(
-        unexplained, 0,
-        "differences without an explanation:\n{table}"
-    );
-    assert_eq!(wrong, 0, "values without an explanation:\n{table}");
-    assert!(values > 5000, "only {values} values:\n{table}");
+    assert!(unexplained.is_empty(), "{}", unexplained.join("\n"));
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(values > 5000, "only {values} values");
     assert!(
         values_same * 1000 >= values * VALUES_MIN_PER_MILLE,
-        "{values_same} of {values} values:\n{table}"
+        "{values_same} of {values} values"
     );
     assert!(
         same * 1000 >= all * AGREEMENT_MIN_PER_MILLE,
-        "{same} of {all} frames:\n{table}"
+        "{same} of {all} frames"
     );
 }
 
@@ -114,10 +114,16 @@ fn gdb(case: &Case, core: &Path) -> Vec<Thread> {
     threads
 }
 
-fn ours(core: &Path) -> Vec<Thread> {
+fn ours(case: &Case, core: &Path) -> Vec<Thread> {
     let mut analyze = Command::new(program("aground"));
     analyze.args(["analyze", "--format", "json"]).arg(core);
     let report: Value = serde_json::from_str(&finish(&mut analyze).ok()).expect("a report");
     let threads = report["threads"].as_array().expect("threads");
+    if case.name == "java" {
+        // gdb does not get through HotSpot's interpreter; we must, without guesses.
+        let text = report["threads"].to_string();
+        assert!(text.contains(r#""trust":"frame-pointer""#), "{text}");
+        assert!(!text.contains(r#""trust":"scan""#), "{text}");
+    }
     threads.iter().map(Thread::of_report).collect()
 }

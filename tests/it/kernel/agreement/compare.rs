@@ -142,9 +142,11 @@ impl Comparison {
         let pairs = align(&gdb.frames, ours);
         let last = pairs.iter().rposition(|(theirs, _)| theirs.is_some());
         // What follows gdb's last frame is more than gdb knows.
+        let mut beyond_unknown = false;
         for (theirs, own) in pairs.into_iter().take(last.map_or(0, |last| last + 1)) {
             if theirs.is_some_and(Placed::is_unknown) {
                 self.unnamed += 1;
+                beyond_unknown = true;
                 continue;
             }
             self.all += usize::from(theirs.is_some());
@@ -155,17 +157,28 @@ impl Comparison {
             }
             self.differences.push(Difference {
                 place: format!("thread {}", gdb.tid),
-                why: explanation(self.name, theirs, own),
+                why: explanation(self.name, theirs, own, beyond_unknown),
                 gdb: theirs.cloned(),
                 ours: own.cloned(),
             });
         }
     }
 
-    pub fn unexplained(&self) -> impl Iterator<Item = &Difference> {
-        self.differences
-            .iter()
-            .filter(|difference| difference.why.is_none())
+    /// Differences without an explanation, for a person.
+    pub fn unexplained(&self) -> impl Iterator<Item = String> {
+        let unexplained = self.differences.iter().filter(|one| one.why.is_none());
+        unexplained.map(|difference| self.show(difference))
+    }
+
+    fn show(&self, difference: &Difference) -> String {
+        format!(
+            "{} {}\n    gdb   {}\n    ours  {}\n    why   {}",
+            self.name,
+            difference.place,
+            shown(difference.gdb.as_ref()),
+            shown(difference.ours.as_ref()),
+            difference.why.unwrap_or("not explained")
+        )
     }
 }
 
@@ -243,15 +256,7 @@ pub fn table(comparisons: &[Comparison]) -> String {
     }
     for one in comparisons {
         for difference in &one.differences {
-            let _ = writeln!(
-                text,
-                "{} {}\n    gdb   {}\n    ours  {}\n    why   {}",
-                one.name,
-                difference.place,
-                shown(difference.gdb.as_ref()),
-                shown(difference.ours.as_ref()),
-                difference.why.unwrap_or("not explained")
-            );
+            let _ = writeln!(text, "{}", one.show(difference));
         }
     }
     text

@@ -2,11 +2,13 @@
 
 use super::compare::Placed;
 
-/// The reason for a difference in one crash; `None` when there is none known.
+/// The reason for a difference in one crash; `None` when there is none known. `beyond_unknown` says
+/// that gdb had no name for a frame further in.
 pub fn explanation(
     crash: &str,
     gdb: Option<&Placed>,
     ours: Option<&Placed>,
+    beyond_unknown: bool,
 ) -> Option<&'static str> {
     let name = |placed: Option<&Placed>| placed.and_then(|placed| placed.frame.function.clone());
     let (theirs, own) = (name(gdb), name(ours));
@@ -18,6 +20,14 @@ pub fn explanation(
         (None, Some(_)) if gdb.is_none() && crash.starts_with("c-musl") => Some(
             "musl has no call frame information: gdb goes astray, ours is found on the stack and \
              marked as a guess.",
+        ),
+        (_, _) if ["java", "node"].contains(&crash) && beyond_unknown => Some(
+            "Generated code has no call frame information: gdb takes words of the stack for return \
+             addresses, ours follows the frame pointers.",
+        ),
+        (Some("runtime.newproc"), None) if crash.starts_with("go") => Some(
+            "A thread's own stack begins at runtime.mcall; gdb goes on into what the start of the \
+             program left there.",
         ),
         (Some(data), None) if crash.starts_with("go") && data.starts_with("runtime[") => {
             Some("A goroutine's stack ends in a pointer to data, which gdb names by the data.")
