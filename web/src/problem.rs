@@ -150,6 +150,7 @@ impl From<StoreError> for Problem {
                 problem.body.path = Some(path.clone());
                 problem
             }
+            StoreError::Refused(why) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "refused", why),
             StoreError::BadCursor => Self::bad_parameter(StoreError::BadCursor.to_string()),
             StoreError::MemoryDropped => Self::new(
                 StatusCode::CONFLICT,

@@ -221,7 +221,10 @@ async fn keep(
             Err(error) => Err(error),
         }
     });
-    if let Some(Assignment { group, new_group }) = kept.await.unwrap_or(Ok(None))? {
+    if let Some(Assignment {
+        group, new_group, ..
+    }) = kept.await.unwrap_or(Ok(None))?
+    {
         tracing::info!(dump = %id, group, new_group, "analysed");
         // Memory that was to be kept until now may go.
         daemon.retain.notify_one();

@@ -15,6 +15,7 @@
 //!   importing/<n>/                  a core that is being handed in (daemon)
 //!   modules/<2 digits>/<sha256>     every mapped ELF file once, named by its content (daemon)
 //!   aground.db                      metadata (daemon)
+//!   changes.jsonl                   what was decided about groups (daemon)
 //!   governor.table                  crash loops and what they may still keep (helper)
 //!   capture.json                    what to keep of which crash: settings::Settings (daemon)
 //!   reserve                         disk space for records on a full disk (reserve.rs)
@@ -56,6 +57,8 @@ pub const INCOMING: &str = "spool/incoming";
 pub const READY: &str = "spool/ready";
 /// Cores that are being handed in, below the state directory.
 pub const IMPORTING: &str = "importing";
+/// What was decided about groups, below the state directory.
+pub const CHANGES: &str = "changes.jsonl";
 /// Dumps the daemon has taken in, below the state directory.
 pub const DUMPS: &str = "dumps";
 /// The module store, below the state directory; also the folder of new modules in an entry.

@@ -7,6 +7,7 @@ use crate::database::{column_text, lock, to_sql};
 use crate::events::{self, Kind};
 use crate::files::{self, FAILURE, failed};
 use crate::keeping::{Keeping, length};
+use crate::lifecycle;
 use crate::modules::{hex, is_sha256, list};
 use crate::store::{Store, StoreError, now_ms};
 use crate::types::DumpStatus;
@@ -108,12 +109,13 @@ impl Store {
         let analysed = Outcome {
             status: DumpStatus::Analyzed,
             error: None,
+            fresh: false,
         };
-        match self.assign_row(
-            id,
-            &report,
-            &failure.as_deref().map_or(analysed, Outcome::failed),
-        ) {
+        let outcome = Outcome {
+            fresh: false,
+            ..failure.as_deref().map_or(analysed, Outcome::failed)
+        };
+        match self.assign_row(id, &report, &outcome) {
             Ok(_) | Err(StoreError::BadSignature) => Ok(()),
             Err(error) => Err(error),
         }
@@ -205,6 +207,9 @@ fn insert_dump(
         .as_ref()
         .map(|container| intern_container(sql, container))
         .transpose()?;
+    if let Some(container) = &record.container {
+        lifecycle::see(sql, container, record.captured_at_ms)?;
+    }
     let process = &record.process;
     let capture = &record.capture;
     let captured = (capture.kept, capture.bytes_kept);

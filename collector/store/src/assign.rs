@@ -5,6 +5,7 @@ use crate::events::{self, Kind};
 use crate::files::{self, FAILURE, failed};
 use crate::groups;
 use crate::jobs;
+use crate::lifecycle::{self, Settled};
 use crate::modules::is_sha256;
 use crate::store::{Store, StoreError};
 use crate::types::DumpStatus;
@@ -31,12 +32,16 @@ pub struct Assignment {
     pub group: String,
     /// Whether this dump is its first.
     pub new_group: bool,
+    /// How it is known that a resolved group came back with this dump; `None`: it did not.
+    pub regressed: Option<String>,
 }
 
 /// What the row says of the latest analysis.
 pub(crate) struct Outcome<'a> {
     pub(crate) status: DumpStatus,
     pub(crate) error: Option<&'a str>,
+    /// Whether the crash is news: false when rows are made again from files.
+    pub(crate) fresh: bool,
 }
 
 impl<'a> Outcome<'a> {
@@ -44,6 +49,7 @@ impl<'a> Outcome<'a> {
         Self {
             status: DumpStatus::Failed,
             error: Some(error),
+            fresh: true,
         }
     }
 }
@@ -77,6 +83,7 @@ impl Store {
                 &Outcome {
                     status: DumpStatus::Analyzed,
                     error: None,
+                    fresh: true,
                 },
             );
         };
@@ -84,6 +91,7 @@ impl Store {
             let outcome = Outcome {
                 status: DumpStatus::Analyzed,
                 error: Some(error),
+                fresh: true,
             };
             return self.assign_row(id, &earlier, &outcome);
         }
@@ -105,29 +113,48 @@ impl Store {
         report: &Report,
         outcome: &Outcome<'_>,
     ) -> Result<Assignment, StoreError> {
-        let group = group_id(&report.signature)?;
+        let home = group_id(&report.signature)?;
         let stored = files::bytes_in(&self.inner.files.dump(id));
-        self.inner.database.write(|sql| {
+        let (assignment, settled) = self.inner.database.write(|sql| {
             let (key, crashed_at_ms, before) = position(sql, id)?;
-            let new_group = groups::ensure(sql, &group, &report.signature, crashed_at_ms)?;
-            update_dump(sql, key, report, &group, outcome)?;
+            update_dump(sql, key, report, &home, outcome)?;
             sql.prepare_cached("UPDATE dumps SET stored_bytes = ?2 WHERE key = ?1")?
                 .execute(params![key, crate::database::to_sql(stored)])?;
+            replace_functions(sql, key, report)?;
+            wanted::replace(sql, key, report)?;
+            // A split may ask for anything of the row.
+            let group = lifecycle::route(sql, key, &home)?;
+            let new_group = if group == home {
+                groups::ensure(sql, &group, &report.signature, crashed_at_ms)?
+            } else {
+                groups::ensure_known(sql, &group)?;
+                false
+            };
+            let mut settled = Settled::default();
             if before.as_deref() != Some(&group) {
+                sql.prepare_cached("UPDATE dumps SET group_id = ?2 WHERE key = ?1")?
+                    .execute(params![key, group])?;
                 groups::join(sql, &group, key, crashed_at_ms)?;
                 if let Some(before) = before {
                     groups::leave(sql, &before, key)?;
                 }
+                if outcome.fresh {
+                    settled = lifecycle::came(sql, &group, key)?;
+                }
             }
-            replace_functions(sql, key, report)?;
-            wanted::replace(sql, key, report)?;
             jobs::end(sql, id)?;
             events::push(sql, Kind::Report, id, Some(&group), new_group)?;
-            Ok(Assignment {
-                group: group.clone(),
+            let assignment = Assignment {
+                group,
                 new_group,
-            })
-        })
+                regressed: settled.regressed.clone(),
+            };
+            Ok((assignment, settled))
+        })?;
+        if settled.changed {
+            self.keep_journal();
+        }
+        Ok(assignment)
     }
 }
 
@@ -191,18 +218,19 @@ fn update_dump(
     sql: &Transaction<'_>,
     key: i64,
     report: &Report,
-    group: &str,
+    home: &str,
     outcome: &Outcome<'_>,
 ) -> Result<(), StoreError> {
     let location = report.signature.frames.iter().find(|frame| frame.kept);
     sql.prepare_cached(
-        "UPDATE dumps SET status = :status, group_id = :group, title = :title, cause = :cause, location = :location,
+        "UPDATE dumps SET status = :status, signature = :signature, home = :home, title = :title, cause = :cause, location = :location,
              truncated = truncated OR :truncated, analysis_error = :error WHERE key = :key",
     )?
     .execute(named_params! {
         ":key": key,
         ":status": outcome.status.as_str(),
-        ":group": group,
+        ":signature": group_id(&report.signature)?,
+        ":home": home,
         ":title": line(&report.cause.title),
         ":cause": line(&report.cause.kind),
         ":location": location.map(|frame| line(&frame.function)),

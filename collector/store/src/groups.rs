@@ -3,6 +3,7 @@
 use crate::assign::line;
 use crate::database::{from_sql, to_sql};
 use crate::dumps::{JOIN, bounded, id_column};
+use crate::lifecycle::State;
 use crate::query::Query;
 use crate::query::sql::Condition;
 use crate::store::{Histogram, Store, StoreError};
@@ -48,7 +49,7 @@ impl Store {
     pub fn group(&self, id: &str, histogram: Histogram) -> Result<GroupSummary, StoreError> {
         self.inner.database.read(|sql| {
             let found = sql
-                .prepare_cached("SELECT id, title, crashes, first_seen_ms, last_seen_ms FROM groups WHERE id = ?1")?
+                .prepare_cached("SELECT id, title, crashes, first_seen_ms, last_seen_ms, state FROM groups WHERE id = ?1")?
                 .query_row([id], Totals::read)
                 .optional()?;
             summary(sql, &found.ok_or(StoreError::NotFound("group"))?, histogram)
@@ -71,6 +72,7 @@ struct Totals {
     crashes: i64,
     first_seen_ms: i64,
     last_seen_ms: i64,
+    state: String,
 }
 
 impl Totals {
@@ -81,6 +83,7 @@ impl Totals {
             crashes: row.get(2)?,
             first_seen_ms: row.get(3)?,
             last_seen_ms: row.get(4)?,
+            state: row.get(5)?,
         })
     }
 }
@@ -91,7 +94,7 @@ fn page_query(
     limit: usize,
 ) -> Result<(String, Vec<Value>), StoreError> {
     let mut text =
-        "SELECT g.id, g.title, g.crashes, g.first_seen_ms, g.last_seen_ms FROM groups g WHERE TRUE"
+        "SELECT g.id, g.title, g.crashes, g.first_seen_ms, g.last_seen_ms, g.state FROM groups g WHERE TRUE"
             .to_owned();
     let mut parameters: Vec<Value> = vec![];
     if let Some(cursor) = &page.cursor {
@@ -137,8 +140,23 @@ fn summary(
             Ok((id_column(row, 0)?, text(1)?, text(2)?, text(3)?))
         })?;
     let (latest, cause_title, cause, signal) = newest;
+    let words = |table: &str, column: &str| -> Result<Vec<String>, StoreError> {
+        let text = format!("SELECT {column} FROM {table} WHERE group_id = ?1 ORDER BY 1");
+        let mut statement = sql.prepare_cached(&text)?;
+        let rows = statement.query_map([&totals.id], |row| row.get(0))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    };
+    let owner = sql
+        .prepare_cached("SELECT owner FROM group_lives WHERE group_id = ?1")?
+        .query_row([&totals.id], |row| row.get(0))
+        .optional()?
+        .flatten();
     Ok(GroupSummary {
         id: totals.id.clone(),
+        state: State::named(&totals.state).unwrap_or_default(),
+        owner,
+        tags: words("group_tags", "tag")?,
+        tickets: words("group_tickets", "ticket")?,
         title: totals.title.clone(),
         cause_title,
         cause,
@@ -212,11 +230,56 @@ pub(crate) fn ensure(
 ) -> Result<bool, StoreError> {
     let made = sql
         .prepare_cached(
-            "INSERT INTO groups (id, hash, signature_version, signature_kind, title, crashes, first_seen_ms, last_seen_ms)
-             VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6, ?6) ON CONFLICT (id) DO NOTHING",
+            "INSERT INTO groups (id, hash, signature_version, signature_kind, title, crashes, first_seen_ms, last_seen_ms, state)
+             VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6, ?6,
+                 coalesce((SELECT state FROM group_lives WHERE group_id = ?1), 'open'))
+             ON CONFLICT (id) DO NOTHING",
         )?
         .execute(params![id, signature.hash, signature.version, line(&signature.kind), line(&signature.title), at_ms])?;
-    Ok(made == 1)
+    // One about which something was decided is known, also when none of its dumps was left.
+    let known = sql
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM group_lives WHERE group_id = ?1)")?
+        .query_row([id], |row| row.get::<_, bool>(0))?;
+    Ok(made == 1 && !known)
+}
+
+/// Makes the row of a group that is known by what was decided about it, still empty.
+pub(crate) fn ensure_known(sql: &Transaction<'_>, id: &str) -> Result<(), StoreError> {
+    sql.prepare_cached(
+        "INSERT INTO groups (id, hash, signature_version, signature_kind, title, crashes, first_seen_ms, last_seen_ms, state)
+         SELECT group_id, hash, signature_version, signature_kind, title, 0, ?2, 0, state
+         FROM group_lives WHERE group_id = ?1 ON CONFLICT (id) DO NOTHING",
+    )?
+    .execute(params![id, i64::MAX])?;
+    Ok(())
+}
+
+/// Counts a group's dumps anew, after many came or went at once. One without dumps goes.
+pub(crate) fn recount(sql: &Transaction<'_>, group: &str) -> Result<(), StoreError> {
+    sql.prepare_cached("DELETE FROM group_facets WHERE group_id = ?1")?
+        .execute([group])?;
+    for (facet, column) in FACETS {
+        sql.prepare_cached(&format!(
+            "INSERT INTO group_facets (group_id, facet, value, crashes)
+             SELECT ?1, ?2, {column}, count(*) FROM {JOIN}
+             WHERE d.group_id = ?1 AND {column} IS NOT NULL GROUP BY 3"
+        ))?
+        .execute([group, facet])?;
+    }
+    sql.prepare_cached(
+        "UPDATE groups SET (crashes, first_seen_ms, last_seen_ms) =
+             (SELECT count(*), coalesce(min(crashed_at_ms), groups.first_seen_ms),
+                  coalesce(max(crashed_at_ms), groups.last_seen_ms)
+              FROM dumps WHERE group_id = ?1) WHERE id = ?1",
+    )?
+    .execute([group])?;
+    drop_when_empty(sql, group)
+}
+
+fn drop_when_empty(sql: &Transaction<'_>, group: &str) -> Result<(), StoreError> {
+    sql.prepare_cached("DELETE FROM groups WHERE id = ?1 AND crashes <= 0")?
+        .execute([group])?;
+    Ok(())
 }
 
 /// Counts a dump in.
@@ -254,8 +317,7 @@ pub(crate) fn leave(sql: &Transaction<'_>, group: &str, dump: i64) -> Result<(),
         .execute([group])?;
     sql.prepare_cached("UPDATE groups SET crashes = crashes - 1 WHERE id = ?1")?
         .execute([group])?;
-    sql.prepare_cached("DELETE FROM groups WHERE id = ?1 AND crashes <= 0")?
-        .execute([group])?;
+    drop_when_empty(sql, group)?;
     sql.prepare_cached(
         "UPDATE groups SET
              first_seen_ms = coalesce((SELECT min(crashed_at_ms) FROM dumps WHERE group_id = ?1), first_seen_ms),
@@ -266,17 +328,26 @@ pub(crate) fn leave(sql: &Transaction<'_>, group: &str, dump: i64) -> Result<(),
     Ok(())
 }
 
+/// What is counted per group, and where it stands.
+const FACETS: [(&str, &str); 4] = [
+    ("image", "c.image"),
+    (
+        "container",
+        "coalesce(c.name, substr(c.container_id, 1, 12))",
+    ),
+    ("host", "d.host"),
+    ("executable", "d.executable"),
+];
+
 /// What a dump counts for in its group.
 fn facets_of(sql: &Transaction<'_>, dump: i64) -> Result<Vec<(&'static str, String)>, StoreError> {
-    let text = format!(
-        "SELECT c.image, coalesce(c.name, substr(c.container_id, 1, 12)), d.host, d.executable FROM {JOIN} WHERE d.key = ?1"
-    );
+    let columns = FACETS.map(|(_, column)| column).join(", ");
+    let text = format!("SELECT {columns} FROM {JOIN} WHERE d.key = ?1");
     let values = sql.prepare_cached(&text)?.query_row([dump], |row| {
-        let names = ["image", "container", "host", "executable"];
-        names
-            .into_iter()
+        FACETS
+            .iter()
             .enumerate()
-            .map(|(index, name)| Ok((name, row.get::<_, Option<String>>(index)?)))
+            .map(|(index, (name, _))| Ok((*name, row.get::<_, Option<String>>(index)?)))
             .collect::<rusqlite::Result<Vec<_>>>()
     })?;
     Ok(values

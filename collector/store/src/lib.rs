@@ -20,6 +20,7 @@ mod groups;
 pub mod imports;
 mod jobs;
 pub mod keeping;
+pub mod lifecycle;
 mod modules;
 pub mod query;
 mod remove;

@@ -2,7 +2,8 @@
 
 use crate::database::Database;
 use crate::files::Files;
-use aground_helper::reserve;
+use crate::lifecycle::Journal;
+use aground_helper::{layout, reserve};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -24,6 +25,8 @@ pub(crate) struct Inner {
     pub(crate) modules: Mutex<()>,
     /// Held while a dump's `state.json` changes, or the dump goes.
     pub(crate) keeping: Mutex<()>,
+    /// The file of the changes of groups.
+    pub(crate) journal: Mutex<Journal>,
     /// Its lock keeps a second daemon out; the kernel lets go of it when we die.
     _lock: File,
 }
@@ -54,6 +57,9 @@ pub enum StoreError {
     /// There is a report, and no memory to make another from.
     #[error("its memory was dropped: the report it has is the last")]
     MemoryDropped,
+    /// What somebody asked for makes no sense, in a sentence.
+    #[error("{0}")]
+    Refused(String),
     /// A report's signature has no SHA-256 as its hash.
     #[error("the report's signature hash is not 64 lowercase hexadecimal digits")]
     BadSignature,
@@ -136,16 +142,20 @@ impl Store {
                 opened => break opened?,
             }
         };
+        let (journal, changes) = Journal::open(&files.root.join(layout::CHANGES))?;
         let inner = Inner {
+            journal: Mutex::new(journal),
             database,
             files,
             modules: Mutex::new(()),
             keeping: Mutex::new(()),
             _lock: lock,
         };
-        Ok(Self {
+        let store = Self {
             inner: Arc::new(inner),
-        })
+        };
+        store.open_journal(&changes)?;
+        Ok(store)
     }
 
     /// Bytes of the state directory's file system, and how many of them we may still write.

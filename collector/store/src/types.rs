@@ -1,5 +1,6 @@
 //! What the store hands out: rows as people see them.
 
+use crate::lifecycle::State;
 use aground_analyzer::report::Report;
 use aground_helper::id::DumpId;
 use aground_helper::record::Record;
@@ -141,6 +142,18 @@ pub struct Dump {
 pub struct GroupSummary {
     /// Group id: 16 lowercase hexadecimal digits (the head of the signature's hash).
     pub id: String,
+    /// Where it stands.
+    #[serde(default)]
+    pub state: State,
+    /// Who looks after it.
+    #[serde(default)]
+    pub owner: Option<String>,
+    /// Words to find it by, sorted.
+    #[serde(default)]
+    pub tags: Vec<String>,
+    /// Where it is worked on.
+    #[serde(default)]
+    pub tickets: Vec<String>,
     /// Readable signature: `parse_header | handle_request`.
     pub title: String,
     /// Cause in one line, of the newest crash.

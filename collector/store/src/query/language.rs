@@ -203,6 +203,16 @@ impl Query {
         Ok(self)
     }
 
+    /// Whether its answer for a crash changes with what becomes of the crash later.
+    pub(crate) fn is_passing(&self) -> bool {
+        self.clauses.iter().any(|clause| {
+            matches!(
+                clause.test,
+                Test::Text(Field::Group, _) | Test::Status(_) | Test::Kept(_) | Test::Pinned(_)
+            )
+        })
+    }
+
     fn push(&mut self, clause: Clause, offset: usize) -> Result<(), QueryError> {
         if self.clauses.len() >= MOST_CLAUSES {
             return Err(error(

@@ -6,6 +6,7 @@ mod admission;
 mod given;
 mod grouping;
 mod keeping;
+mod lifecycle;
 mod queries;
 mod recovery;
 mod symbols;
