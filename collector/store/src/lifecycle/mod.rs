@@ -13,13 +13,16 @@
 //! A group that is merged into another keeps its id, which means the other from then on.
 
 pub mod change;
+mod entries;
 mod images;
 mod journal;
 mod life;
+mod project;
 mod record;
 mod returns;
 mod route;
 mod settle;
+mod split;
 mod version;
 
 pub use change::{

@@ -130,12 +130,12 @@ mod tests {
     }
 
     /// Resolved at 1000; the crash is at 2000.
-    fn check(fixed: Option<Seen>, crashed: Option<Seen>, expected: &str) {
+    fn check(fixed: Option<Seen>, crashed: Option<&Seen>, expected: &str) {
         let resolution = Resolution {
             at_ms: 1000,
             image: fixed,
         };
-        let judged = match judge(&resolution, 2000, crashed.as_ref()) {
+        let judged = match judge(&resolution, 2000, crashed) {
             Judgement::Regressed(why) => why,
             Judgement::Expected => "expected".to_owned(),
             Judgement::Unknown => "unknown".to_owned(),
@@ -158,17 +158,17 @@ mod tests {
         let fixed = || Some(seen("r.io:5000/api:1.4", "", 0));
         check(
             fixed(),
-            Some(seen("r.io:5000/api:1.3", "x", 1999)),
+            Some(&seen("r.io:5000/api:1.3", "x", 1999)),
             "expected",
         );
         check(
             fixed(),
-            Some(seen("r.io:5000/api:1.4", "x", 1)),
+            Some(&seen("r.io:5000/api:1.4", "x", 1)),
             "in which it was resolved",
         );
         check(
             fixed(),
-            Some(seen("r.io:5000/api:1.5", "x", 1)),
+            Some(&seen("r.io:5000/api:1.5", "x", 1)),
             "later than 1.4, judged by the tags",
         );
     }
@@ -176,18 +176,18 @@ mod tests {
     #[test]
     fn first_sight_decides_where_tags_do_not() {
         let fixed = || Some(seen("api:main", "b", 500));
-        check(fixed(), Some(seen("api:main", "b", 500)), "the very image");
-        check(fixed(), Some(seen("api:main", "a", 400)), "expected");
+        check(fixed(), Some(&seen("api:main", "b", 500)), "the very image");
+        check(fixed(), Some(&seen("api:main", "a", 400)), "expected");
         check(
             fixed(),
-            Some(seen("api:main", "c", 600)),
+            Some(&seen("api:main", "c", 600)),
             "first seen after the one",
         );
         let unseen = || Some(seen("api:main", "", 0));
-        check(unseen(), Some(seen("api:main", "c", 900)), "expected");
+        check(unseen(), Some(&seen("api:main", "c", 900)), "expected");
         check(
             unseen(),
-            Some(seen("api:main", "c", 1900)),
+            Some(&seen("api:main", "c", 1900)),
             "first seen after the resolution",
         );
     }
@@ -196,7 +196,7 @@ mod tests {
     fn what_does_not_compare_is_not_judged() {
         let fixed = || Some(seen("api:1.4", "", 0));
         check(fixed(), None, "unknown");
-        check(fixed(), Some(seen("other:1.5", "x", 1)), "unknown");
-        check(fixed(), Some(seen("api:main", "x", 0)), "unknown");
+        check(fixed(), Some(&seen("other:1.5", "x", 1)), "unknown");
+        check(fixed(), Some(&seen("api:main", "x", 0)), "unknown");
     }
 }

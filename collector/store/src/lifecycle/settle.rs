@@ -1,8 +1,9 @@
 //! Decides what the daemon decides on its own: that a group came back, or is no longer ignored.
 
 use super::change::{Actor, Change, Until};
+use super::entries::life;
 use super::life::State;
-use super::record::{life, record};
+use super::record::record;
 use super::returns::{Judgement, Resolution, judge};
 use super::{images, route};
 use crate::store::{Store, StoreError, now_ms};
