@@ -6,7 +6,7 @@ use crate::problem::ProblemBody;
 use bytes::Bytes;
 use futures_util::{Stream, TryStreamExt};
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, Empty, LengthLimitError, Limited, StreamBody};
+use http_body_util::{BodyExt, Empty, Full, LengthLimitError, Limited, StreamBody};
 use hyper::body::{Body as _, Frame, Incoming};
 use hyper::client::conn::http1;
 use hyper::http::request::Builder;
@@ -160,6 +160,21 @@ impl Client {
         self.json(Method::POST, target).await
     }
 
+    /// Posts JSON, and reads what the daemon says about it.
+    pub async fn post_json<T: DeserializeOwned>(
+        &self,
+        target: &str,
+        body: &impl serde::Serialize,
+    ) -> Result<T, ClientError> {
+        let json = serde_json::to_vec(body).map_err(|error| self.broken(error))?;
+        let body = Full::new(Bytes::from(json))
+            .map_err(|never| match never {})
+            .boxed_unsync();
+        let request = Request::post(target).header(header::CONTENT_TYPE, "application/json");
+        let response = self.request(request, body, Some(ANSWER_TIMEOUT)).await?;
+        self.parsed(response).await
+    }
+
     /// Puts nothing, and reads what the daemon says about it.
     pub async fn put<T: DeserializeOwned>(&self, target: &str) -> Result<T, ClientError> {
         self.json(Method::PUT, target).await
@@ -172,7 +187,7 @@ impl Client {
         bytes: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
     ) -> Result<T, ClientError> {
         let body = StreamBody::new(bytes.map_ok(Frame::data)).boxed_unsync();
-        let response = self.request(Method::POST, target, body, None).await?;
+        let response = self.request(Request::post(target), body, None).await?;
         self.parsed(response).await
     }
 
@@ -232,18 +247,17 @@ impl Client {
     async fn open(&self, method: Method, target: &str) -> Result<Response<Incoming>, ClientError> {
         let nothing = Empty::new().map_err(|never| match never {}).boxed_unsync();
         let patience = Some(ANSWER_TIMEOUT);
-        self.request(method, target, nothing, patience).await
+        let request = Request::builder().method(method).uri(target);
+        self.request(request, nothing, patience).await
     }
 
     /// An answer may take `patience`; without, as long as it takes to send the body.
     async fn request(
         &self,
-        method: Method,
-        target: &str,
+        request: Builder,
         body: Body,
         patience: Option<Duration>,
     ) -> Result<Response<Incoming>, ClientError> {
-        let request = Request::builder().method(method).uri(target);
         let response = match &self.endpoint {
             Endpoint::Unix(path) => {
                 let stream = self.connect(UnixStream::connect(path)).await?;

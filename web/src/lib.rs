@@ -6,6 +6,7 @@ pub mod api;
 pub mod cli;
 pub mod client;
 pub mod guard;
+pub mod peer;
 pub mod problem;
 pub mod serve;
 pub mod ui;
@@ -38,8 +39,8 @@ impl App {
 /// All routes, behind the guards that hold for every one of them.
 pub fn router(app: App) -> Router {
     use api::{
-        cores, doctor, dumps, events, governor, groups, health, import, modules, prune, status,
-        symbols,
+        cores, decisions, doctor, dumps, events, governor, groups, health, import, modules, prune,
+        status, symbols,
     };
     Router::new()
         .route("/healthz", get(health::alive))
@@ -83,6 +84,11 @@ pub fn router(app: App) -> Router {
         .route("/api/v1/groups/{ref}", get(groups::show))
         .route("/api/v1/groups/{ref}/dumps", get(groups::dumps))
         .route("/api/v1/groups/{ref}/explain", get(groups::explain))
+        .route("/api/v1/groups/{ref}/life", get(decisions::life))
+        .route(
+            "/api/v1/groups/{ref}/changes",
+            get(decisions::history).post(decisions::change_group),
+        )
         .merge(ui::routes())
         .fallback(health::no_such_page)
         .method_not_allowed_fallback(health::no_such_method)

@@ -3,6 +3,7 @@
 //! One process per state directory (the store's lock) and per socket. Whatever cannot work is
 //! refused before anything starts.
 
+use crate::peer::Peer;
 use crate::{App, guard, router};
 use aground_daemon::{Config, Daemon, DaemonError};
 use axum::Router;
@@ -126,6 +127,8 @@ async fn run_servers(
         .clone()
         .layer(from_fn_with_state(listen, guard::refuse_foreign_hosts))
         .layer(from_fn(guard::harden_responses));
+    let guarded = guarded.into_make_service_with_connect_info::<Peer>();
+    let router = router.into_make_service_with_connect_info::<Peer>();
     let tcp = axum::serve(tcp, guarded).with_graceful_shutdown(stopping.clone().cancelled_owned());
     let unix = axum::serve(unix, router).with_graceful_shutdown(stopping.cancelled_owned());
     let (tcp, unix) = tokio::join!(tcp, unix);

@@ -3,6 +3,7 @@
 //! Store calls block on disk, so every one of them goes through [`blocking`].
 
 pub mod cores;
+pub mod decisions;
 pub mod doctor;
 pub mod dumps;
 pub mod events;

@@ -117,7 +117,12 @@ pub async fn complete(command: &Command, words: &[String], session: &Session) ->
             Answer::of(dumps(session, last).await, NO_FILES)
         }
         ("cp", 1) => Answer::of(Vec::new(), FILES),
-        ("explain", 0) => Answer::of(groups(session, last).await, NO_FILES),
+        (
+            "explain" | "resolve" | "ignore" | "reopen" | "split" | "undo" | "tag" | "note"
+            | "ticket" | "owner" | "theory" | "evidence" | "verdict" | "show" | "history",
+            0,
+        )
+        | ("merge", _) => Answer::of(groups(session, last).await, NO_FILES),
         _ => Answer::of(Vec::new(), NO_FILES),
     }
 }
@@ -254,7 +259,7 @@ mod tests {
         check(&["ls", "--format", ""], "json\ntable\n:4\n").await;
         check(&["inspect", ""], ":4\n").await;
         check(&["cp", "0123", ""], ":0\n").await;
-        check(&["groups", ""], "ls\nexplain\n:4\n").await;
+        check(&["groups", ""], "ls\nexplain\nresolve\nignore\nreopen\nmerge\nsplit\nundo\ntag\nnote\nticket\nowner\ntheory\nevidence\nverdict\nshow\nhistory\n:4\n").await;
         check(&["no-such", ""], ":4\n").await;
         check(
             &[],

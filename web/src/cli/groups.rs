@@ -1,5 +1,6 @@
-//! `groups`: lists crashes by cause, and explains why crashes are in one group.
+//! `groups`: lists crashes by cause, explains why crashes are in one group, and decides about them.
 
+use super::decide;
 use super::human;
 use super::listing::{Field, Listing, Row, fetch};
 use super::narrowing::Narrowing;
@@ -29,6 +30,8 @@ enum Action {
     /// Show why the crashes of a group are one group
     #[command(help_template = super::HELP)]
     Explain(Explain),
+    #[command(flatten)]
+    Decide(decide::Verb),
 }
 
 #[derive(clap::Args)]
@@ -75,9 +78,14 @@ const LISTING: Listing = Listing {
         field("Cause", "WHAT HAPPENED"),
         field("Title", "SIGNATURE"),
         field("Latest", "LATEST DUMP"),
+        field("State", "STATE"),
+        field("Owner", "OWNER"),
+        field("Tags", "TAGS"),
+        field("Tickets", "TICKETS"),
     ],
     columns: &[
         "ID",
+        "State",
         "Count",
         "Trend",
         "FirstSeen",
@@ -98,6 +106,7 @@ pub async fn run(arguments: Arguments, session: &mut Session) -> Result<(), Fail
         None => list(arguments.list, session).await,
         Some(Action::Ls(arguments)) => list(arguments, session).await,
         Some(Action::Explain(arguments)) => explain(&arguments, session).await,
+        Some(Action::Decide(verb)) => decide::run(verb, session).await,
     }
 }
 
@@ -143,6 +152,10 @@ fn row(group: GroupSummary, now_ms: i64, truncate: bool) -> Row {
         group.cause_title,
         group.title,
         latest.to_owned(),
+        group.state.as_str().to_owned(),
+        group.owner.unwrap_or_default(),
+        group.tags.join(","),
+        group.tickets.join(","),
     ];
     Row {
         values,

@@ -5,6 +5,7 @@ pub mod bt;
 pub mod complete;
 pub mod cp;
 pub mod debug;
+pub mod decide;
 pub mod docker;
 pub mod doctor;
 pub mod governor;

@@ -16,10 +16,11 @@ use axum::routing::{any, get, post};
 
 /// Every page.
 pub fn routes() -> Router<App> {
-    use pages::{dump, dumps, error, group, groups, import, status, symbols};
+    use pages::{dump, dumps, error, group, group_life, groups, import, status, symbols};
     Router::new()
         .route("/", get(groups::page))
         .route("/groups/{ref}", get(group::page))
+        .route("/groups/{ref}/changes", post(group_life::change))
         .route("/dumps", get(dumps::page))
         .route("/dumps/{ref}", get(dump::page))
         .route("/dumps/{ref}/analyze", post(dump::analyze))

@@ -1,6 +1,8 @@
 //! Every page through the real router and store, with what a hostile container would put there.
 #![allow(clippy::unwrap_used)]
 
+mod decisions;
+
 use crate::ui::view::stack::name_threads;
 use crate::{App, router};
 use aground_analyzer::describe::Description;
@@ -166,11 +168,23 @@ impl Site {
     }
 
     async fn send(&self, method: Method, target: &str) -> (StatusCode, String) {
+        self.hand_in(method, target, "text/html", "").await
+    }
+
+    /// The same with a body.
+    async fn hand_in(
+        &self,
+        method: Method,
+        target: &str,
+        kind: &str,
+        body: &str,
+    ) -> (StatusCode, String) {
         let request = Request::builder()
             .method(method)
             .uri(target)
             .header("accept", "text/html")
-            .body(Body::empty())
+            .header("content-type", kind)
+            .body(Body::from(body.to_owned()))
             .unwrap();
         let response = router(self.app.clone()).call(request).await.unwrap();
         let status = response.status();
@@ -189,9 +203,9 @@ impl Site {
 
 /// What holds for every page, however hostile its contents.
 fn check(target: &str, page: &str) {
-    const ELEMENTS: &str = " a aside blockquote body button circle code dd details div dl doctype dt footer form g \
-        h1 h2 head header html input kbd label li link main mark meta nav ol p path pre rect script section small \
-        span strong summary svg table tbody td th thead time title tr ul ";
+    const ELEMENTS: &str = " a article aside blockquote body br button circle code datalist dd details div dl doctype dt footer form g \
+        h1 h2 h3 head header html input kbd label li link main mark meta nav ol option p path pre rect script section select small \
+        span strong summary svg table tbody td textarea th thead time title tr ul ";
     assert_eq!(page.matches("<h1").count(), 1, "{target}: one h1");
     assert_eq!(page.matches("<main").count(), 1, "{target}: one main");
     assert_eq!(
@@ -222,7 +236,8 @@ fn check(target: &str, page: &str) {
             !bare.contains(" style=") && !bare.contains(" on"),
             "{target}: <{tag}>"
         );
-        let void = tag.ends_with('/') || matches!(name, "doctype" | "meta" | "link" | "input");
+        let void =
+            tag.ends_with('/') || matches!(name, "br" | "doctype" | "meta" | "link" | "input");
         match tag.strip_prefix('/') {
             Some(closed) => assert_eq!(open.pop(), Some(closed), "{target}: </{closed}>"),
             None if void => {}

@@ -9,7 +9,8 @@ use super::{Journal, images, route};
 use crate::database::lock;
 use crate::files::chain;
 use crate::store::{Store, StoreError, now_ms};
-use rusqlite::Transaction;
+use aground_helper::id::DumpId;
+use rusqlite::{OptionalExtension, Transaction};
 use std::collections::BTreeSet;
 
 /// What came of a change.
@@ -129,6 +130,20 @@ impl Store {
     /// the beginning of a digest that a crash has shown.
     pub fn meant_image(&self, typed: &str) -> Result<ImageMark, StoreError> {
         self.inner.database.read(|sql| images::meant(sql, typed))
+    }
+
+    /// The head of a dump's own signature, by which a split can name it.
+    pub fn signature_of(&self, dump: &DumpId) -> Result<String, StoreError> {
+        self.inner.database.read(|sql| {
+            let found: Option<Option<String>> = sql
+                .prepare_cached("SELECT signature FROM dumps WHERE id = ?1")?
+                .query_row([dump.as_str()], |row| row.get(0))
+                .optional()?;
+            let signature = found.ok_or(StoreError::NotFound("dump"))?;
+            signature.ok_or_else(|| {
+                StoreError::Refused("this dump has no signature: it is not analysed yet".to_owned())
+            })
+        })
     }
 
     /// Brings journal and database in step: called when the store opens, before anything else.

@@ -155,6 +155,14 @@ impl From<ImportError> for Trouble {
     }
 }
 
+impl From<Problem> for Trouble {
+    fn from(problem: Problem) -> Self {
+        let hint = "Nothing was changed.";
+        let title = problem.status().canonical_reason().unwrap_or("Refused");
+        Self::new(problem.status(), title, problem.detail().to_owned(), hint)
+    }
+}
+
 impl From<StoreError> for Trouble {
     fn from(error: StoreError) -> Self {
         match &error {
@@ -164,6 +172,12 @@ impl From<StoreError> for Trouble {
                 let detail = "The page this link points at does not exist.".to_owned();
                 Self::new(StatusCode::BAD_REQUEST, "No such page", detail, hint)
             }
+            StoreError::Refused(why) => Self::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "This cannot be done",
+                format!("{why}."),
+                "Nothing was changed.",
+            ),
             StoreError::MemoryDropped => Self::new(
                 StatusCode::CONFLICT,
                 "Nothing to analyze",

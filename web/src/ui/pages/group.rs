@@ -2,6 +2,7 @@
 
 use super::dumps::ListRequest;
 use super::error::Trouble;
+use super::group_life::LifeView;
 use super::groups::{GroupRow, WINDOWS, Window};
 use super::{Shell, blocking, html};
 use crate::App;
@@ -10,6 +11,7 @@ use crate::ui::view::svg::{Bars, Share, shares};
 use crate::ui::view::text::{self, Brief, LINE};
 use crate::ui::view::time;
 use aground_analyzer::report::Signature;
+use aground_store::lifecycle::{Entry, Life};
 use aground_store::types::{Dump, DumpSummary, GroupSummary, Page};
 use aground_store::{Query, QueryError, Store};
 use askama::Template;
@@ -68,6 +70,7 @@ impl Explanation {
 pub struct GroupPage {
     shell: Shell,
     row: GroupRow,
+    life: LifeView,
     bars: Bars,
     window: Window,
     windows: [Window; 3],
@@ -91,6 +94,10 @@ pub struct Contents {
     pub latest: Option<Dump>,
     /// A page of its dumps.
     pub dumps: Page<DumpSummary>,
+    /// What was decided about it.
+    pub life: Life,
+    /// How that came.
+    pub history: Vec<Entry>,
 }
 
 impl GroupPage {
@@ -100,6 +107,8 @@ impl GroupPage {
             group,
             latest,
             dumps,
+            life,
+            history,
         } = contents;
         let window = Window::named(&request.window);
         let report = latest.as_ref().and_then(|dump| dump.report.as_ref());
@@ -109,6 +118,7 @@ impl GroupPage {
         Self {
             shell: Shell::new("groups"),
             row: GroupRow::new(group, window, now_ms),
+            life: LifeView::new(life, history, now_ms),
             bars: window.bars(&group.histogram),
             window,
             windows: WINDOWS,
@@ -167,6 +177,8 @@ fn contents(
     Ok(Contents {
         latest: store.dump(&group.latest).ok(),
         dumps: store.dumps(&query, &request.page())?,
+        life: store.life(&id)?,
+        history: store.group_history(&id)?,
         group,
     })
 }

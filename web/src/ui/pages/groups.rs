@@ -82,6 +82,10 @@ impl Window {
 pub struct GroupRow {
     /// Its id.
     pub id: String,
+    /// Where it stands.
+    pub state: &'static str,
+    /// Words to find it by.
+    pub tags: Vec<String>,
     /// Signature.
     pub title: Brief,
     /// Cause in one line.
@@ -129,6 +133,8 @@ impl GroupRow {
     pub fn new(group: &GroupSummary, window: Window, now_ms: i64) -> Self {
         Self {
             id: group.id.clone(),
+            state: group.state.as_str(),
+            tags: group.tags.clone(),
             title: Brief::new(&group.title, LINE),
             cause: Brief::new(&group.cause_title, LINE),
             kind: Kind::new(&group.cause),

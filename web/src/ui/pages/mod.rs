@@ -4,6 +4,7 @@ pub mod dump;
 pub mod dumps;
 pub mod error;
 pub mod group;
+pub mod group_life;
 pub mod groups;
 pub mod import;
 pub mod status;
