@@ -15,11 +15,13 @@ use crate::runtime;
 use crate::scene::Scene;
 use crate::signals;
 use crate::space::Space;
+use crate::symbols::known::{Questions, Recall};
 use crate::symbols::locate::DebugFiles;
 use crate::symbols::{Symbols, locate};
 use crate::threads;
 use crate::unwind::{Stack, Unwinder};
 use crate::witness::Witness;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// What is known of the crash apart from the core.
@@ -54,6 +56,25 @@ const OTHERS_UNNAMED: &str = "the names of functions in the threads that did not
 /// Takes reports of an analysis that is still under way.
 pub type Drafts<'d> = &'d mut dyn FnMut(&Report);
 
+/// A report, and what its making asked of modules' symbols that nobody had answered before.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Conclusion {
+    /// The report.
+    pub report: Report,
+    /// The questions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub asked: Vec<Asked>,
+}
+
+/// What was asked of one module.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    /// Its lowest address in the process.
+    pub base: u64,
+    /// The questions.
+    pub questions: Questions,
+}
+
 /// Analyses a core. Whatever is damaged or missing is said in the report; an error means that
 /// the bytes are no core at all. Without a core the report holds what the facts say.
 pub fn analyze(
@@ -61,7 +82,7 @@ pub fn analyze(
     source: &mut dyn ModuleSource,
     facts: &Facts,
 ) -> Result<Report, NotACore> {
-    analyze_in_stages(core, source, facts, None)
+    Ok(analyze_in_stages(core, source, facts, None)?.report)
 }
 
 /// As [`analyze`], and before each part that may take long hands over a report of what is known
@@ -71,9 +92,12 @@ pub fn analyze_in_stages(
     source: &mut dyn ModuleSource,
     facts: &Facts,
     mut drafts: Option<Drafts<'_>>,
-) -> Result<Report, NotACore> {
+) -> Result<Conclusion, NotACore> {
     let Some(bytes) = core else {
-        return Ok(without_memory(facts));
+        return Ok(Conclusion {
+            report: without_memory(facts),
+            asked: Vec::new(),
+        });
     };
     let core = Core::open(bytes)?;
     let found = modules::discover(&core, source);
@@ -90,12 +114,16 @@ pub fn analyze_in_stages(
     let names = &facts.thread_names;
     if let Some(draft) = &mut drafts {
         let threads = threads::unnamed(&space, &stacks, names);
-        draft(&case.draft(&Symbols::new(&space, &[]), &[], threads, UNNAMED));
+        draft(&case.draft(&Symbols::new(&space, &[], &[]), &[], threads, UNNAMED));
     }
     let used = threads::modules_used(&space, &stacks);
     let mut files = locate::locate(&space, &used, source);
-    locate::locate_units(&space, &stacks, &mut files, source);
-    let mut symbols = Symbols::new(&space, &files);
+    let mut recall: Vec<Recall> = found
+        .iter()
+        .map(|module| Recall::of(module, source))
+        .collect();
+    locate::locate_units(&space, &stacks, &mut files, &mut recall, source);
+    let mut symbols = Symbols::new(&space, &files, &recall);
     let crashed = stacks.get(..1).filter(|_| stacks.len() > 1);
     if let Some((draft, crashed)) = drafts.as_mut().zip(crashed) {
         let mut threads = threads::name(&space, &mut symbols, crashed, names);
@@ -112,7 +140,14 @@ pub fn analyze_in_stages(
     let mut report = case.report(&symbols, &files, threads);
     report.runtimes = runtimes;
     report.warnings.extend(left_out);
-    Ok(report)
+    let asked = |(index, questions): (usize, Questions)| Asked {
+        base: found.get(index).map_or(0, Found::base),
+        questions,
+    };
+    Ok(Conclusion {
+        report,
+        asked: symbols.asked().into_iter().map(asked).collect(),
+    })
 }
 
 /// What is known before anything is named.

@@ -1,11 +1,15 @@
 //! What the daemon hands a worker: facts of the record and numbers of open files.
 //!
 //! The worker (`aground-analyzer worker`) reads one [`Manifest`] as JSON from standard input and
-//! writes one [`crate::report::Report`] as JSON to standard output. Before it, drafts of that
+//! writes one [`crate::analyze::Conclusion`] as JSON to standard output. Before it, drafts of its
 //! report, each ended by [`DRAFT_END`]: whoever has to stop a worker has the latest of them. Files
 //! come as open, read-only file descriptors; the worker opens nothing itself.
+//!
+//! Another worker (`aground-analyzer names`) is handed a manifest without a core, with questions
+//! about its modules, and writes the answers.
 
 use crate::report::ProcessFacts;
+use crate::symbols::known::Questions;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -88,4 +92,13 @@ pub struct ModuleFile {
     pub build_id: Option<String>,
     /// Descriptor of the file; `None` when it could not be taken.
     pub fd: Option<i32>,
+    /// Whether what is found out about its code is kept for later analyses.
+    #[serde(default)]
+    pub is_remembered: bool,
+    /// Descriptor of what was found out before: [`crate::symbols::known::Known`] as JSON.
+    #[serde(default)]
+    pub known_fd: Option<i32>,
+    /// What is to be found out, by a worker without a core.
+    #[serde(default)]
+    pub questions: Option<Questions>,
 }

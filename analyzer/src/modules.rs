@@ -12,6 +12,7 @@ use crate::dump::elf::{self, Elf, PF_W, ProgramHeader};
 use crate::dump::notes::FileMapping;
 use crate::image::{Image, Object};
 use crate::mapped::Bytes;
+use crate::symbols::known::Known;
 use std::collections::HashMap;
 
 pub(crate) const AT_PHDR: u64 = 3;
@@ -89,6 +90,11 @@ pub trait ModuleSource {
         Vec::new()
     }
 
+    /// What was found out before of a module's code, if that is to be used and added to.
+    fn known(&mut self, _wanted: Wanted<'_>) -> Option<Known> {
+        None
+    }
+
     /// The text of a source file, by the path in the debug information.
     fn source(&mut self, _path: &str) -> Option<String> {
         None
@@ -137,6 +143,16 @@ impl Found {
             .map(|mapping| mapping.end)
             .max()
             .unwrap_or(0)
+    }
+
+    /// How to ask for it.
+    pub fn wanted(&self) -> Wanted<'_> {
+        Wanted {
+            path: &self.path,
+            base: self.base(),
+            build_id: self.build_id.as_deref(),
+            is_executable: self.is_executable,
+        }
     }
 
     /// Whether it is the kernel's own object, of which no file exists.
@@ -287,12 +303,7 @@ impl Found {
     }
 
     fn load(&mut self, core: &Core, source: &mut dyn ModuleSource) {
-        let wanted = Wanted {
-            path: &self.path,
-            base: self.base(),
-            build_id: self.build_id.as_deref(),
-            is_executable: self.is_executable,
-        };
+        let wanted = self.wanted();
         let mut problem = None;
         for offer in source.images(wanted) {
             let image = Image::new(offer.bytes);

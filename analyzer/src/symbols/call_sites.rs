@@ -2,6 +2,7 @@
 
 use super::entry::Entry;
 use gimli::{AttributeValue, EndianSlice, Expression, LittleEndian};
+use serde::{Deserialize, Serialize};
 
 type Reader<'a> = EndianSlice<'a, LittleEndian>;
 
@@ -28,13 +29,40 @@ pub struct CallSite {
     pub target: Target,
 }
 
+/// A jump to another function that leaves no frame.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Jump {
+    /// The address after the instruction.
+    pub after: u64,
+    /// Where it leads.
+    pub target: Target,
+}
+
 /// What a call calls.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Target {
     /// A function of this file, by its first address.
     Address(u64),
     /// A function known by its linker's name.
     Name(String),
+}
+
+impl Calls {
+    /// What the call before an address calls.
+    pub(super) fn callee(&self, after: u64) -> Option<&Target> {
+        let site = self.sites.iter().find(|site| site.after == after);
+        site.map(|site| &site.target)
+    }
+
+    /// The jumps to other functions.
+    pub(super) fn jumps(&self) -> Vec<Jump> {
+        let jumps = self.sites.iter().filter(|site| site.is_tail);
+        let jump = |site: &CallSite| Jump {
+            after: site.after,
+            target: site.target.clone(),
+        };
+        jumps.map(jump).collect()
+    }
 }
 
 /// The calls of a function.

@@ -9,7 +9,9 @@ use super::statement;
 use crate::image::Object;
 use addr2line::{Context, LookupContinuation, LookupResult};
 use gimli::{DwLang, Dwarf, EndianSlice, LittleEndian, UnitOffset};
-use std::cell::Cell;
+use serde::{Deserialize, Serialize};
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 type Reader<'a> = EndianSlice<'a, LittleEndian>;
@@ -43,12 +45,25 @@ pub(super) struct LackingUnit {
     pub(super) name: Option<String>,
 }
 
+/// Where the functions at an address are described.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Functions {
+    /// The unit's place in `.debug_info`.
+    unit: Option<usize>,
+    /// Their entries' places in it, innermost inlined function first.
+    entries: Vec<usize>,
+}
+
 /// The debug information of one module.
 pub struct DebugInfo<'a> {
-    context: Context<Reader<'a>>,
+    dwarf: Arc<Dwarf<Reader<'a>>>,
+    /// Which unit has which addresses: of a large program it takes longer to read than all else.
+    context: OnceCell<Option<Context<Reader<'a>>>>,
     units: Units<'a>,
     split: SplitFiles<'a>,
     scope_reads: Cell<usize>,
+    known: BTreeMap<u64, Functions>,
+    asked: RefCell<BTreeSet<u64>>,
 }
 
 impl<'a> DebugInfo<'a> {
@@ -68,17 +83,43 @@ impl<'a> DebugInfo<'a> {
         }
         let dwarf = Arc::new(dwarf);
         Some(DebugInfo {
-            context: Context::from_arc_dwarf(Arc::clone(&dwarf)).ok()?,
-            units: Units::new(dwarf),
+            context: OnceCell::new(),
+            units: Units::new(Arc::clone(&dwarf)),
+            dwarf,
             split,
             scope_reads: Cell::new(0),
+            known: BTreeMap::new(),
+            asked: RefCell::default(),
         })
+    }
+
+    /// The same, with places of functions that need not be searched.
+    pub(super) fn knowing(self, known: BTreeMap<u64, Functions>) -> Self {
+        let starts = known.values().filter_map(|functions| functions.unit);
+        DebugInfo {
+            units: self.units.with_direct(starts),
+            known,
+            ..self
+        }
+    }
+
+    /// Addresses whose functions were searched.
+    pub(super) fn asked(&self) -> BTreeSet<u64> {
+        self.asked.borrow().clone()
+    }
+
+    fn context(&self) -> Option<&Context<Reader<'a>>> {
+        let read = || Context::from_arc_dwarf(Arc::clone(&self.dwarf)).ok();
+        self.context.get_or_init(read).as_ref()
     }
 
     /// Functions at an address of the file, innermost inlined one first; the last is the one
     /// that was not inlined. Empty when there is no information.
     pub fn find(&self, address: u64) -> Vec<Location> {
-        let Ok(mut frames) = self.loaded(self.context.find_frames(address)) else {
+        let found = self
+            .context()
+            .map(|context| self.loaded(context.find_frames(address)));
+        let Some(Ok(mut frames)) = found else {
             return Vec::new();
         };
         let mut locations = Vec::new();
@@ -129,7 +170,7 @@ impl<'a> DebugInfo<'a> {
 
     /// The unit at an address, if its information is in a file that was not asked for yet.
     pub(super) fn lacking(&self, address: u64) -> Option<LackingUnit> {
-        let LookupResult::Load { load, .. } = self.context.find_dwarf_and_unit(address) else {
+        let LookupResult::Load { load, .. } = self.context()?.find_dwarf_and_unit(address) else {
             return None;
         };
         let text = |text: Option<Reader<'a>>| Some(text?.to_string().ok()?.to_owned());
@@ -141,20 +182,37 @@ impl<'a> DebugInfo<'a> {
     }
 
     fn statement(&self, address: u64) -> Option<statement::Place> {
-        let unit = self.loaded(self.context.find_dwarf_and_unit(address))?;
+        let unit = self.loaded(self.context()?.find_dwarf_and_unit(address))?;
         statement::at(unit, address)
     }
 
     /// The functions at an address of the file, innermost inlined one first, as [`DebugInfo::find`]
     /// names them.
     pub(super) fn functions_at(&self, address: u64) -> Vec<UnitOffset> {
+        if let Some(known) = self.known.get(&address) {
+            return known.entries.iter().copied().map(UnitOffset).collect();
+        }
+        self.asked.borrow_mut().insert(address);
+        let found = self
+            .context()
+            .map(|context| self.loaded(context.find_frames(address)));
         let mut functions = Vec::new();
-        if let Ok(mut frames) = self.loaded(self.context.find_frames(address)) {
+        if let Some(Ok(mut frames)) = found {
             while let (Ok(Some(frame)), true) = (frames.next(), functions.len() < INLINES_MAX) {
                 functions.extend(frame.dw_die_offset);
             }
         }
         functions
+    }
+
+    /// The same, to be known later.
+    pub(super) fn functions(&self, address: u64) -> Functions {
+        let unit = || self.loaded(self.context()?.find_dwarf_and_unit(address));
+        let offset = unit().and_then(|unit| unit.header.debug_info_offset());
+        Functions {
+            unit: offset.map(|offset| offset.0),
+            entries: self.functions_at(address).iter().map(|it| it.0).collect(),
+        }
     }
 
     /// The call before `return_address` in the function at `address`.
@@ -165,7 +223,7 @@ impl<'a> DebugInfo<'a> {
 
     /// The calls that the function at an address makes.
     pub(super) fn calls(&self, address: u64) -> Option<Calls> {
-        let mut frames = self.loaded(self.context.find_frames(address)).ok()?;
+        let mut frames = self.loaded(self.context()?.find_frames(address)).ok()?;
         let mut function = None;
         while let Some(frame) = frames.next().ok()? {
             function = frame.dw_die_offset;
@@ -189,7 +247,10 @@ impl<'a> DebugInfo<'a> {
 
     /// The entry at an offset of the unit that holds an address.
     pub(super) fn entry(&self, address: u64, offset: UnitOffset) -> Option<Entry<'_, 'a>> {
-        let unit = self.loaded(self.context.find_dwarf_and_unit(address))?;
+        if let Some(unit) = self.known.get(&address).and_then(|known| known.unit) {
+            return self.units.direct(unit, offset);
+        }
+        let unit = self.loaded(self.context()?.find_dwarf_and_unit(address))?;
         Some(self.units.entry(unit, offset))
     }
 }

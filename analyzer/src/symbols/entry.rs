@@ -9,6 +9,7 @@ use gimli::{
     LittleEndian, Unit, UnitHeader, UnitOffset, UnitRef,
 };
 use std::cell::OnceCell;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 type Reader<'a> = EndianSlice<'a, LittleEndian>;
@@ -24,6 +25,7 @@ pub(super) const REFERENCES_MAX: usize = 16;
 pub(super) struct Units<'a> {
     dwarf: Arc<Dwarf<Reader<'a>>>,
     slots: OnceCell<Vec<Slot<'a>>>,
+    direct: Vec<Slot<'a>>,
     shared: OnceCell<Option<Box<Units<'a>>>>,
 }
 
@@ -31,6 +33,21 @@ struct Slot<'a> {
     start: usize,
     header: UnitHeader<Reader<'a>>,
     unit: OnceCell<Option<Unit<Reader<'a>>>>,
+}
+
+impl<'a> Slot<'a> {
+    fn new(start: usize, header: UnitHeader<Reader<'a>>) -> Self {
+        Slot {
+            start,
+            header,
+            unit: OnceCell::new(),
+        }
+    }
+
+    fn unit<'u>(&'u self, dwarf: &'u Dwarf<Reader<'a>>) -> Option<UnitRef<'u, Reader<'a>>> {
+        let unit = self.unit.get_or_init(|| dwarf.unit(self.header).ok());
+        Some(unit.as_ref()?.unit_ref(dwarf))
+    }
 }
 
 /// An entry and the unit it is in.
@@ -46,6 +63,7 @@ impl<'a> Units<'a> {
         Units {
             dwarf,
             slots: OnceCell::new(),
+            direct: Vec::new(),
             shared: OnceCell::new(),
         }
     }
@@ -63,19 +81,33 @@ impl<'a> Units<'a> {
         }
     }
 
+    /// Knows where units begin that will be asked for, so that not all need to be listed.
+    pub(super) fn with_direct(mut self, starts: impl Iterator<Item = usize>) -> Self {
+        let starts: BTreeSet<usize> = starts.collect();
+        let slot = |&start: &usize| {
+            let header = self
+                .dwarf
+                .debug_info
+                .header_from_offset(DebugInfoOffset(start));
+            Some(Slot::new(start, header.ok()?))
+        };
+        self.direct = starts.iter().filter_map(slot).collect();
+        self
+    }
+
+    /// The entry at an offset of one of those units.
+    pub(super) fn direct(&self, start: usize, offset: UnitOffset) -> Option<Entry<'_, 'a>> {
+        let index = self.direct.binary_search_by_key(&start, |slot| slot.start);
+        let slot = self.direct.get(index.ok()?)?;
+        Some(self.entry(slot.unit(&self.dwarf)?, offset))
+    }
+
     fn at(&self, offset: DebugInfoOffset) -> Option<Entry<'_, 'a>> {
         let slots = self.slots.get_or_init(|| self.headers());
         let after = slots.partition_point(|slot| slot.start <= offset.0);
         let slot = slots.get(after.checked_sub(1)?)?;
-        let unit = slot
-            .unit
-            .get_or_init(|| self.dwarf.unit(slot.header).ok())
-            .as_ref()?;
-        Some(Entry {
-            units: self,
-            unit: unit.unit_ref(&self.dwarf),
-            offset: offset.to_unit_offset(&slot.header)?,
-        })
+        let entry = offset.to_unit_offset(&slot.header)?;
+        Some(self.entry(slot.unit(&self.dwarf)?, entry))
     }
 
     fn headers(&self) -> Vec<Slot<'a>> {
@@ -83,11 +115,7 @@ impl<'a> Units<'a> {
         let mut slots = Vec::new();
         while let (Ok(Some(header)), true) = (headers.next(), slots.len() < UNITS_MAX) {
             if let Some(start) = header.debug_info_offset() {
-                slots.push(Slot {
-                    start: start.0,
-                    header,
-                    unit: OnceCell::new(),
-                });
+                slots.push(Slot::new(start.0, header));
             }
         }
         slots

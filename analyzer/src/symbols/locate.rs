@@ -1,6 +1,7 @@
 //! Decides which separate debug files to ask for, and verifies what comes.
 
 use super::dwarf::{DebugInfo, LackingUnit};
+use super::known::Recall;
 use super::split::{self, SplitFiles, has_skeletons};
 use crate::describe::{BUILD_ID_MAX, linked_by};
 use crate::dump::elf::hexadecimal;
@@ -34,7 +35,10 @@ pub struct DebugFiles {
 pub fn locate(space: &Space<'_>, used: &[bool], source: &mut dyn ModuleSource) -> Vec<DebugFiles> {
     let locate = |(module, &used): (&Module<'_>, &bool)| {
         if used && !module.found.is_of_the_kernel() {
-            of_module(module, source)
+            let object = module.object.as_ref();
+            let own = object.and_then(Object::build_id);
+            let build_id = own.or_else(|| module.found.build_id.clone());
+            DebugFiles::of(object, build_id.as_deref(), &module.found.path, source)
         } else {
             DebugFiles::default()
         }
@@ -43,10 +47,12 @@ pub fn locate(space: &Space<'_>, used: &[bool], source: &mut dyn ModuleSource) -
 }
 
 /// Asks for the files of those units that have frames and whose debug information is elsewhere.
-pub fn locate_units(
+/// A module of which something is known has none.
+pub(crate) fn locate_units(
     space: &Space<'_>,
     stacks: &[Stack],
     files: &mut [DebugFiles],
+    recall: &mut [Recall],
     source: &mut dyn ModuleSource,
 ) {
     let mut addresses: BTreeMap<usize, BTreeSet<u64>> = BTreeMap::new();
@@ -58,23 +64,35 @@ pub fn locate_units(
         }
     }
     for (index, addresses) in addresses {
-        if let (Some(module), Some(files)) = (space.modules.get(index), files.get_mut(index)) {
-            for unit in files.lacking_units(module, &addresses) {
-                files.get_unit(&module.found.path, &unit, source);
-            }
+        let of_module = (
+            space.modules.get(index),
+            files.get_mut(index),
+            recall.get_mut(index),
+        );
+        let (Some(module), Some(files), Some(recall)) = of_module else {
+            continue;
+        };
+        if recall.is_answered() {
+            continue;
+        }
+        for unit in files.lacking_units(module, &addresses) {
+            recall.forget();
+            files.get_unit(&module.found.path, &unit, source);
         }
     }
 }
 
 impl DebugFiles {
+    /// Whether units have their information elsewhere.
+    pub(super) fn has_skeletons(&self, own: Option<&Object<'_>>) -> bool {
+        let separate = self.debug.as_ref().and_then(Image::object);
+        with_units(own, separate.as_ref()).is_some_and(has_skeletons)
+    }
+
     fn lacking_units(&self, module: &Module<'_>, addresses: &BTreeSet<u64>) -> Vec<LackingUnit> {
         let separate = self.debug.as_ref().and_then(Image::object);
-        let objects = [module.object.as_ref(), separate.as_ref()];
-        let with_units = objects
-            .into_iter()
-            .flatten()
-            .find(|it| it.has(".debug_info"));
-        let Some(object) = with_units.filter(|object| has_skeletons(object)) else {
+        let object = with_units(module.object.as_ref(), separate.as_ref());
+        let Some(object) = object.filter(|object| has_skeletons(object)) else {
             return Vec::new();
         };
         let Some(debug) = DebugInfo::of(object, None, SplitFiles::new(&[])) else {
@@ -119,51 +137,55 @@ impl DebugFiles {
     }
 }
 
-/// Also of a module whose own file is missing: its build ID is in the process's memory.
-fn of_module(module: &Module<'_>, source: &mut dyn ModuleSource) -> DebugFiles {
-    let object = module.object.as_ref();
-    if let Some(object) = object.filter(|object| object.has(".debug_info")) {
-        let mut files = DebugFiles::default();
-        files.share(object, source);
-        return files;
-    }
-    let build_id = object.and_then(Object::build_id);
-    let build_id = build_id.or_else(|| module.found.build_id.clone());
-    let link = object.and_then(|object| object.file.gnu_debuglink().ok()?);
-    let link = link.and_then(|(name, crc)| Some((std::str::from_utf8(name).ok()?, crc)));
-    let wanted = WantedDebug {
-        module: &module.found.path,
-        build_id: build_id.as_deref(),
-        link,
-    };
-    let offer = source.debug_file(wanted);
-    let from = offer.as_ref().map(|offer| offer.origin);
-    let debug = offer.map(|offer| Image::new(offer.bytes));
-    let debug = debug.filter(|image| {
-        image
-            .object()
-            .is_some_and(|found| match (&build_id, found.build_id()) {
-                (Some(own), Some(found)) => *own == found,
-                // The source checked the debug link's CRC.
-                _ => link.is_some(),
-            })
-    });
-    let mut files = DebugFiles {
-        origin: from.filter(|_| debug.is_some()),
-        ..DebugFiles::default()
-    };
-    match debug.as_ref().and_then(Image::object) {
-        Some(object) if object.has(".debug_info") => files.share(&object, source),
-        _ => {
-            let linked = || link.map(|(_, crc)| linked_by(crc));
-            files.wanted.extend(build_id.clone().or_else(linked));
-        }
-    }
-    files.debug = debug;
-    files
-}
-
 impl DebugFiles {
+    /// Asks for the debug files of a module; of one whose own file is missing too, since its build
+    /// ID is in the process's memory.
+    pub(super) fn of(
+        object: Option<&Object<'_>>,
+        build_id: Option<&str>,
+        path: &str,
+        source: &mut dyn ModuleSource,
+    ) -> DebugFiles {
+        if let Some(object) = object.filter(|object| object.has(".debug_info")) {
+            let mut files = DebugFiles::default();
+            files.share(object, source);
+            return files;
+        }
+        let link = object.and_then(|object| object.file.gnu_debuglink().ok()?);
+        let link = link.and_then(|(name, crc)| Some((std::str::from_utf8(name).ok()?, crc)));
+        let wanted = WantedDebug {
+            module: path,
+            build_id,
+            link,
+        };
+        let offer = source.debug_file(wanted);
+        let from = offer.as_ref().map(|offer| offer.origin);
+        let debug = offer.map(|offer| Image::new(offer.bytes));
+        let debug = debug.filter(|image| {
+            image
+                .object()
+                .is_some_and(|found| match (build_id, found.build_id()) {
+                    (Some(own), Some(found)) => own == found,
+                    // The source checked the debug link's CRC.
+                    _ => link.is_some(),
+                })
+        });
+        let mut files = DebugFiles {
+            origin: from.filter(|_| debug.is_some()),
+            ..DebugFiles::default()
+        };
+        match debug.as_ref().and_then(Image::object) {
+            Some(object) if object.has(".debug_info") => files.share(&object, source),
+            _ => {
+                let linked = || link.map(|(_, crc)| linked_by(crc));
+                let own = build_id.map(str::to_owned);
+                files.wanted.extend(own.or_else(linked));
+            }
+        }
+        files.debug = debug;
+        files
+    }
+
     /// Gets what the debug information of a file shares with others.
     fn share(&mut self, object: &Object<'_>, source: &mut dyn ModuleSource) {
         let Ok(Some((path, id))) = object.file.gnu_debugaltlink() else {
@@ -178,6 +200,15 @@ impl DebugFiles {
             self.wanted.push(id);
         }
     }
+}
+
+/// The file that has debug information.
+fn with_units<'o, 'a>(
+    own: Option<&'o Object<'a>>,
+    separate: Option<&'o Object<'a>>,
+) -> Option<&'o Object<'a>> {
+    let files = [own, separate];
+    files.into_iter().flatten().find(|it| it.has(".debug_info"))
 }
 
 fn shared(path: &[u8], id: &str, source: &mut dyn ModuleSource) -> Option<Image> {

@@ -7,6 +7,7 @@ mod call_sites;
 pub mod demangle;
 pub mod dwarf;
 mod entry;
+pub mod known;
 pub mod locate;
 mod scope;
 pub mod split;
@@ -20,17 +21,19 @@ use crate::image::{Image, Object};
 use crate::pclntab::PcLineTable;
 use crate::scene::Function;
 use crate::space::Space;
-use dwarf::{DebugInfo, Location};
+use call_sites::{Calls, Jump, Target};
+use dwarf::{DebugInfo, Functions, Location};
+use known::{Questions, Recall};
 use locate::DebugFiles;
+use serde::{Deserialize, Serialize};
 use split::SplitFiles;
 use std::cell::{OnceCell, RefCell};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
-use symtab::SymbolTable;
-use tail_calls::Placed;
+use symtab::{NamedSymbol, SymbolTable};
 
 /// A function at an address, named.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Name {
     /// Readable name.
     pub function: Option<String>,
@@ -48,9 +51,10 @@ pub struct Name {
 pub struct Symbols<'s, 'a> {
     space: &'s Space<'a>,
     files: &'a [DebugFiles],
+    recall: &'s [Recall],
+    nothing: Recall,
     modules: Vec<OnceCell<ModuleSymbols<'a>>>,
     known: HashMap<(usize, u64), Vec<Name>>,
-    calls: HashMap<u64, Option<Rc<Placed>>>,
     functions: RefCell<HashMap<String, Option<u64>>>,
     /// Variables that may still be shown.
     pub(crate) variables_left: usize,
@@ -64,18 +68,21 @@ struct ModuleSymbols<'a> {
     debug: Option<DebugInfo<'a>>,
     table: OnceCell<SymbolTable<'a>>,
     go: Option<PcLineTable<'a>>,
+    calls: RefCell<HashMap<u64, Option<Rc<Calls>>>>,
 }
 
 impl<'s, 'a> Symbols<'s, 'a> {
-    /// `files` holds the separate debug files of each module of `space`, in its order.
-    pub fn new(space: &'s Space<'a>, files: &'a [DebugFiles]) -> Self {
+    /// `files` holds the separate debug files of each module of `space`, in its order, `recall`
+    /// what is known from before; both may be shorter.
+    pub(crate) fn new(space: &'s Space<'a>, files: &'a [DebugFiles], recall: &'s [Recall]) -> Self {
         let modules = space.modules.iter().map(|_| OnceCell::new()).collect();
         Symbols {
             space,
             files,
+            recall,
+            nothing: Recall::default(),
             modules,
             known: HashMap::new(),
-            calls: HashMap::new(),
             functions: RefCell::default(),
             variables_left: 0,
         }
@@ -96,7 +103,8 @@ impl<'s, 'a> Symbols<'s, 'a> {
         if let Some(known) = self.known.get(&(index, own)) {
             return known.clone();
         }
-        let names = self.module(index).find(own);
+        let look_up = || self.module(index).find(own);
+        let names = self.recall(index).names(own, look_up);
         self.known.insert((index, own), names.clone());
         names
     }
@@ -131,17 +139,13 @@ impl<'s, 'a> Symbols<'s, 'a> {
     /// Process address and size of a defined symbol in the modules whose file name starts with
     /// `prefix`. A file that the process only read is mapped too, but no part of the program.
     pub fn by_name(&self, prefix: &str, name: &str) -> Option<(u64, u64)> {
-        let candidates = self.space.modules.iter().zip(self.files);
-        candidates
-            .filter(|(module, _)| module.found.file_name().starts_with(prefix))
-            .filter(|(module, _)| self.space.is_loaded(module))
-            .find_map(|(module, files)| {
-                let own = module
-                    .object
-                    .as_ref()
-                    .and_then(|object| symtab::by_name(object, name));
-                let separate = || symtab::by_name(&files.debug.as_ref()?.object()?, name);
-                let (address, size) = own.or_else(separate)?;
+        let modules = self.space.modules.iter().enumerate();
+        modules
+            .filter(|(_, module)| module.found.file_name().starts_with(prefix))
+            .filter(|(_, module)| self.space.is_loaded(module))
+            .find_map(|(index, module)| {
+                let look_up = || address_of(module.object.as_ref(), self.files.get(index), name);
+                let (address, size) = self.recall(index).address(name, look_up)?;
                 Some((address.wrapping_add(module.bias), size))
             })
     }
@@ -149,47 +153,70 @@ impl<'s, 'a> Symbols<'s, 'a> {
     /// The function whose symbol covers an address, in a module that some frame made us read:
     /// a pointer to anywhere is not worth the symbols of another one.
     pub fn function(&self, address: u64) -> Option<Function> {
-        let index = self.space.module_index(address)?;
-        let bias = self.space.modules[index].bias;
-        let read = self.modules[index].get()?;
-        let symbol = read.table().find(address.wrapping_sub(bias))?;
+        let (index, bias) = self.placed(address)?;
+        let is_known = self.recall(index).is_answered();
+        if !is_known && self.modules.get(index)?.get().is_none() {
+            return None;
+        }
+        let symbol = self.symbol(index, address.wrapping_sub(bias))?;
         Some(Function {
             start: symbol.address.wrapping_add(bias),
             size: symbol.size,
-            name: demangle::demangle(symbol.name),
+            name: demangle::demangle(&symbol.name),
         })
     }
 
-    /// The calls of the function at an address inside an instruction.
-    fn calls(&mut self, address: u64) -> Option<Rc<Placed>> {
-        if let Some(known) = self.calls.get(&address) {
-            return known.clone();
-        }
-        let found = self.space.module_index(address).and_then(|index| {
-            let bias = self.space.modules[index].bias;
-            let calls = self
-                .module(index)
-                .debug
-                .as_ref()?
-                .calls(address.wrapping_sub(bias))?;
-            Some(Rc::new(Placed::new(bias, calls)))
-        });
-        self.calls.insert(address, found.clone());
-        found
+    fn symbol(&self, index: usize, own: u64) -> Option<NamedSymbol> {
+        let look_up = || self.module(index).symbol(own);
+        self.recall(index).symbol(own, look_up)
+    }
+
+    /// The module at an address and its load bias.
+    fn placed(&self, address: u64) -> Option<(usize, u64)> {
+        let index = self.space.module_index(address)?;
+        Some((index, self.space.modules.get(index)?.bias))
+    }
+
+    /// What the call before an address calls, and its module's load bias.
+    fn callee(&self, return_address: u64) -> Option<(u64, Target)> {
+        let (index, bias) = self.placed(return_address.saturating_sub(1))?;
+        let own = return_address.wrapping_sub(bias);
+        let look_up = || self.module(index).callee(own);
+        Some((bias, self.recall(index).callee(own, look_up)?))
+    }
+
+    /// The jumps to other functions that the function at an address makes, and its module's load
+    /// bias.
+    fn jumps(&self, address: u64) -> Option<(u64, Vec<Jump>)> {
+        let (index, bias) = self.placed(address)?;
+        let own = address.wrapping_sub(bias);
+        let look_up = || self.module(index).jumps(own);
+        Some((bias, self.recall(index).jumps(own, look_up)))
     }
 
     /// Where the function at an address begins.
-    fn entry(&mut self, address: u64) -> Option<u64> {
-        if let Some(placed) = self.calls(address) {
-            return Some(placed.calls.entry.wrapping_add(placed.bias));
-        }
-        let index = self.space.module_index(address)?;
-        let bias = self.space.modules[index].bias;
-        let symbol = self
-            .module(index)
-            .table()
-            .find(address.wrapping_sub(bias))?;
-        Some(symbol.address.wrapping_add(bias))
+    fn entry(&self, address: u64) -> Option<u64> {
+        let (index, bias) = self.placed(address)?;
+        let own = address.wrapping_sub(bias);
+        let look_up = || self.module(index).entry(own);
+        let entry = self.recall(index).entry(own, look_up)?;
+        Some(entry.wrapping_add(bias))
+    }
+
+    /// What was asked of the modules that nobody had answered before, by their place in `space`.
+    pub(crate) fn asked(&self) -> Vec<(usize, Questions)> {
+        let recall = self.recall.iter().enumerate();
+        let asked = recall.map(|(index, recall)| {
+            let read = self.modules.get(index).and_then(OnceCell::get);
+            let debug = read.and_then(|module| module.debug.as_ref());
+            let functions = debug.map(DebugInfo::asked).unwrap_or_default();
+            (index, recall.questions(functions))
+        });
+        asked.filter(|(_, asked)| !asked.is_empty()).collect()
+    }
+
+    fn recall(&self, index: usize) -> &Recall {
+        self.recall.get(index).unwrap_or(&self.nothing)
     }
 
     /// Where the function of this linker's name begins.
@@ -204,7 +231,11 @@ impl<'s, 'a> Symbols<'s, 'a> {
 
     fn module(&self, index: usize) -> &ModuleSymbols<'a> {
         let read = || match (self.space.modules.get(index), self.files.get(index)) {
-            (Some(module), Some(files)) => ModuleSymbols::of(module.found.image.as_ref(), files),
+            (Some(module), Some(files)) => {
+                let known = self.recall(index).known();
+                let functions = known.map(|known| known.functions.clone());
+                ModuleSymbols::of(module.found.image.as_ref(), files, functions)
+            }
             _ => ModuleSymbols::default(),
         };
         self.modules[index].get_or_init(read)
@@ -212,7 +243,11 @@ impl<'s, 'a> Symbols<'s, 'a> {
 }
 
 impl<'a> ModuleSymbols<'a> {
-    fn of(image: Option<&'a Image>, files: &'a DebugFiles) -> Self {
+    fn of(
+        image: Option<&'a Image>,
+        files: &'a DebugFiles,
+        known: Option<BTreeMap<u64, Functions>>,
+    ) -> Self {
         let own = image.and_then(Image::object);
         let separate = files.debug.as_ref().and_then(Image::object);
         let shared = files.shared.as_ref().and_then(Image::object);
@@ -222,10 +257,54 @@ impl<'a> ModuleSymbols<'a> {
         ModuleSymbols {
             image,
             files: Some(files),
-            debug,
+            debug: debug.map(|debug| debug.knowing(known.unwrap_or_default())),
             table: OnceCell::new(),
             go: own.as_ref().and_then(PcLineTable::of),
+            calls: RefCell::default(),
         }
+    }
+
+    /// The calls of the function at an address.
+    fn calls(&self, address: u64) -> Option<Rc<Calls>> {
+        if let Some(known) = self.calls.borrow().get(&address) {
+            return known.clone();
+        }
+        let debug = self.debug.as_ref();
+        let calls = debug.and_then(|debug| debug.calls(address)).map(Rc::new);
+        self.calls.borrow_mut().insert(address, calls.clone());
+        calls
+    }
+
+    fn callee(&self, after: u64) -> Option<Target> {
+        self.calls(after.checked_sub(1)?)?.callee(after).cloned()
+    }
+
+    fn jumps(&self, address: u64) -> Vec<Jump> {
+        let calls = self.calls(address);
+        calls.map(|calls| calls.jumps()).unwrap_or_default()
+    }
+
+    fn entry(&self, address: u64) -> Option<u64> {
+        if let Some(calls) = self.calls(address) {
+            return Some(calls.entry);
+        }
+        self.table().find(address).map(|symbol| symbol.address)
+    }
+
+    fn functions(&self, address: u64) -> Functions {
+        let debug = self.debug.as_ref();
+        debug
+            .map(|debug| debug.functions(address))
+            .unwrap_or_default()
+    }
+
+    fn symbol(&self, address: u64) -> Option<NamedSymbol> {
+        self.table().find(address).map(NamedSymbol::from)
+    }
+
+    /// Address and size of a defined symbol.
+    fn address_of(&self, name: &str) -> Option<(u64, u64)> {
+        address_of(self.image?.object().as_ref(), self.files, name)
     }
 
     /// The symbol tables, which a module with debug information seldom needs: of a large program
@@ -272,6 +351,17 @@ impl<'a> ModuleSymbols<'a> {
         };
         found.into_iter().enumerate().map(name).collect()
     }
+}
+
+/// Address and size of a symbol that a module's file defines, or its separate debug file.
+fn address_of(
+    object: Option<&Object<'_>>,
+    files: Option<&DebugFiles>,
+    name: &str,
+) -> Option<(u64, u64)> {
+    let own = object.and_then(|object| symtab::by_name(object, name));
+    let separate = || symtab::by_name(&files?.debug.as_ref()?.object()?, name);
+    own.or_else(separate)
 }
 
 /// What Go's own table says, which stripping leaves: inlined functions first.

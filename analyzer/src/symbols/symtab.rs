@@ -3,6 +3,7 @@
 use super::stubs;
 use crate::image::Object;
 use object::{Object as _, ObjectSymbol as _, ObjectSymbolTable as _, SymbolKind, SymbolSection};
+use serde::{Deserialize, Serialize};
 
 /// More symbols than the largest programs have.
 const SYMBOLS_MAX: usize = 1 << 24;
@@ -41,6 +42,27 @@ impl<'a> Symbol<'a> {
     pub fn full_name(&self) -> String {
         let suffix = if self.is_stub { "@plt" } else { "" };
         format!("{}{suffix}", self.name)
+    }
+}
+
+/// A function in a symbol table, apart from the file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamedSymbol {
+    /// Address in the file's own address space.
+    pub address: u64,
+    /// Its size; 0 when not known.
+    pub size: u64,
+    /// The linker's name, with `@plt` where it is a stub.
+    pub name: String,
+}
+
+impl From<Symbol<'_>> for NamedSymbol {
+    fn from(symbol: Symbol<'_>) -> Self {
+        NamedSymbol {
+            address: symbol.address,
+            size: symbol.size,
+            name: symbol.full_name(),
+        }
     }
 }
 

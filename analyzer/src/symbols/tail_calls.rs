@@ -6,8 +6,7 @@
 //! ways have in common is shown, as gdb does.
 
 use super::Symbols;
-use super::call_sites::{Calls, Target};
-use std::rc::Rc;
+use super::call_sites::Target;
 
 /// Functions looked at for one gap.
 const FUNCTIONS_MAX: usize = 128;
@@ -26,9 +25,8 @@ impl Symbols<'_, '_> {
     }
 
     fn ways_between(&mut self, callee: u64, return_address: u64) -> Option<Vec<Vec<u64>>> {
-        let caller = self.calls(return_address.saturating_sub(1))?;
-        let (_, _, target) = sites(&caller).find(|(after, _, _)| *after == return_address)?;
-        let (start, entry) = (self.address_of(target)?, self.entry(callee)?);
+        let (bias, target) = self.callee(return_address)?;
+        let (start, entry) = (self.address_of(bias, &target)?, self.entry(callee)?);
         if start == entry {
             return None;
         }
@@ -41,39 +39,12 @@ impl Symbols<'_, '_> {
         Some(search.ways)
     }
 
-    fn address_of(&mut self, target: &(u64, Target)) -> Option<u64> {
+    fn address_of(&self, bias: u64, target: &Target) -> Option<u64> {
         match target {
-            (bias, Target::Address(address)) => Some(address.wrapping_add(*bias)),
-            (_, Target::Name(name)) => self.function_by_name(name),
+            Target::Address(address) => Some(address.wrapping_add(bias)),
+            Target::Name(name) => self.function_by_name(name),
         }
     }
-}
-
-/// A function's calls in process addresses.
-pub(super) struct Placed {
-    pub(super) bias: u64,
-    pub(super) calls: Calls,
-    targets: Vec<(u64, Target)>,
-}
-
-impl Placed {
-    pub(super) fn new(bias: u64, calls: Calls) -> Self {
-        let targets = calls
-            .sites
-            .iter()
-            .map(|site| (bias, site.target.clone()))
-            .collect();
-        Placed {
-            bias,
-            calls,
-            targets,
-        }
-    }
-}
-
-fn sites(placed: &Rc<Placed>) -> impl Iterator<Item = (u64, bool, &(u64, Target))> {
-    let sites = placed.calls.sites.iter().zip(&placed.targets);
-    sites.map(|(site, target)| (site.after.wrapping_add(placed.bias), site.is_tail, target))
 }
 
 struct Search {
@@ -87,7 +58,7 @@ impl Search {
     /// Follows the jumps of the function that begins at `function`.
     fn follow(
         &mut self,
-        symbols: &mut Symbols<'_, '_>,
+        symbols: &Symbols<'_, '_>,
         function: u64,
         way: &mut Vec<u64>,
         visited: &mut Vec<u64>,
@@ -96,18 +67,15 @@ impl Search {
         if self.functions > FUNCTIONS_MAX || way.len() >= JUMPS_MAX {
             return;
         }
-        let Some(calls) = symbols.calls(function) else {
+        let Some((bias, jumps)) = symbols.jumps(function) else {
             return;
         };
-        for (after, is_tail, target) in sites(&calls) {
-            let next = if is_tail {
-                symbols.address_of(target)
-            } else {
-                None
-            };
+        for jump in jumps {
+            let next = symbols.address_of(bias, &jump.target);
             let Some(next) = next.filter(|next| !visited.contains(next)) else {
                 continue;
             };
+            let after = jump.after.wrapping_add(bias);
             way.push(after);
             if next == self.entry {
                 if self.ways.len() < WAYS_MAX {

@@ -4,6 +4,7 @@ use crate::daemon::{Event, Inner, blocking, chain};
 use crate::label;
 use crate::symbols;
 use crate::worker::{self, Failed, WorkerError};
+use aground_analyzer::analyze::Conclusion;
 use aground_analyzer::report::{Partial, Report};
 use aground_helper::id::DumpId;
 use aground_helper::text::escape_bytes;
@@ -103,7 +104,7 @@ async fn give_back(daemon: &Arc<Inner>, id: &DumpId, error: &StoreError) -> Opti
     }
 }
 
-async fn attempt(daemon: &Arc<Inner>, job: &Job) -> Result<Report, Failed> {
+async fn attempt(daemon: &Arc<Inner>, job: &Job) -> Result<Conclusion, Failed> {
     if job.attempts > DAEMON_DEATHS {
         return Err(WorkerError::DaemonDied(DAEMON_DEATHS).into());
     }
@@ -113,13 +114,16 @@ async fn attempt(daemon: &Arc<Inner>, job: &Job) -> Result<Report, Failed> {
 async fn conclude(
     daemon: &Arc<Inner>,
     job: &Job,
-    result: Result<Report, Failed>,
+    result: Result<Conclusion, Failed>,
 ) -> Result<Option<Duration>, StoreError> {
     let id = &job.id;
     let Failed { error, draft } = match result {
-        Ok(report) => {
+        Ok(Conclusion { report, asked }) => {
             daemon.live().analyses += 1;
             keep(daemon, id, report, None).await?;
+            if !asked.is_empty() {
+                worker::remember(daemon, id, asked).await;
+            }
             return Ok(None);
         }
         Err(failed) => failed,

@@ -9,9 +9,10 @@
 //! ours, so that it also ends when the daemon was killed and nobody waits for it.
 
 mod conversation;
+mod known;
 
 use crate::daemon::{Inner, blocking};
-use aground_analyzer::analyze::{self, Facts};
+use aground_analyzer::analyze::{self, Conclusion, Facts};
 use aground_analyzer::manifest::{DebugFile, DebugSource, Manifest, ModuleFile};
 use aground_analyzer::report::{ProcessFacts, Report, Signal};
 use aground_helper::id::DumpId;
@@ -20,6 +21,8 @@ use aground_store::symbols::Source;
 use aground_store::{Store, StoreError};
 use command_fds::{CommandFdExt, FdMapping};
 use conversation::Limits;
+use known::Identified;
+pub(crate) use known::remember;
 use std::collections::hash_map::{Entry, HashMap};
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::io;
@@ -109,8 +112,16 @@ struct Task {
     files: Vec<OwnedFd>,
 }
 
+impl Task {
+    fn new(manifest: &Manifest, files: Vec<OwnedFd>) -> Result<Self, WorkerError> {
+        let manifest = serde_json::to_vec(manifest);
+        let manifest = manifest.map_err(|error| WorkerError::Start(error.into()))?;
+        Ok(Task { manifest, files })
+    }
+}
+
 /// Analyses a dump.
-pub(crate) async fn analyze(daemon: &Arc<Inner>, id: &DumpId) -> Result<Report, Failed> {
+pub(crate) async fn analyze(daemon: &Arc<Inner>, id: &DumpId) -> Result<Conclusion, Failed> {
     let (store, dump) = (daemon.store.clone(), id.clone());
     let program = program(daemon).map_err(WorkerError::Start)?;
     let analyzer = program.clone();
@@ -118,12 +129,8 @@ pub(crate) async fn analyze(daemon: &Arc<Inner>, id: &DumpId) -> Result<Report, 
         prepare(&store, &dump, &analyzer)
     });
     let task = task.await.unwrap_or(Err(WorkerError::Stopped))?;
-    let child = start(daemon, &program, task.files).map_err(WorkerError::Start)?;
-    let limits = Limits {
-        seconds: daemon.config.analysis_seconds,
-        memory: daemon.config.analysis_memory,
-    };
-    conversation::hold(child, &task.manifest, limits).await
+    let child = start(daemon, &program, "worker", task.files).map_err(WorkerError::Start)?;
+    conversation::hold(child, &task.manifest, Limits::of(daemon)).await
 }
 
 /// What the record alone says of a crash, without an analyzer.
@@ -148,23 +155,22 @@ fn prepare(store: &Store, id: &DumpId, analyzer: &Path) -> Result<Task, WorkerEr
     let mut files: Vec<OwnedFd> = vec![];
     let core = if with_memory { store.core(id)? } else { None };
     let core_fd = core.map(|file| hand_over(&mut files, file.into()));
-    let modules = if with_memory {
-        module_files(store, &record, &mut files)?
-    } else {
-        vec![]
-    };
-    let debug_files = if with_memory {
-        debug_files(store, &record, store.wanted_symbols(id)?, &mut files)?
-    } else {
-        vec![]
-    };
-    let manifest = Manifest {
-        debug_files,
-        ..manifest(&record, core_fd, modules)
-    };
-    let manifest =
-        serde_json::to_vec(&manifest).map_err(|error| WorkerError::Start(error.into()))?;
-    Ok(Task { manifest, files })
+    let mut manifest = manifest(&record, core_fd, vec![]);
+    if with_memory {
+        manifest.modules = module_files(store, &record, &mut files)?;
+        let wanted = store.wanted_symbols(id)?;
+        let (debug_files, identified) = debug_files(store, &record, wanted, &mut files)?;
+        manifest.debug_files = debug_files;
+        let modules = manifest.modules.iter_mut().zip(&record.modules);
+        for (file, module) in modules.filter(|(file, _)| file.fd.is_some()) {
+            if let Some(key) = known::key(module, &record.modules, &identified) {
+                file.is_remembered = true;
+                let known = store.names(&key)?.filter(|_| files.len() < MOST_FILES);
+                file.known_fd = known.map(|known| hand_over(&mut files, known.into()));
+            }
+        }
+    }
+    Task::new(&manifest, files)
 }
 
 /// Whether it was the analyzer that crashed, going by its file's name on the host.
@@ -223,18 +229,28 @@ fn debug_files(
     record: &Record,
     lacking: Vec<String>,
     files: &mut Vec<OwnedFd>,
-) -> Result<Vec<DebugFile>, WorkerError> {
+) -> Result<(Vec<DebugFile>, Vec<Identified>), WorkerError> {
     let modules = record.modules.iter();
     let mut wanted: VecDeque<String> = modules.filter_map(|it| it.build_id.clone()).collect();
     wanted.extend(lacking);
     let mut asked = HashSet::new();
     let mut numbers: HashMap<String, i32> = HashMap::new();
-    let mut found = vec![];
+    let (mut found, mut identified) = (vec![], vec![]);
     while let Some(build_id) = wanted.pop_front().filter(|_| files.len() < MOST_FILES) {
         if !asked.insert(build_id.clone()) {
             continue;
         }
         if let Some((file, facts)) = store.use_symbols(&build_id)? {
+            identified.push(Identified {
+                build_id: build_id.clone(),
+                identity: format!(
+                    "{} {} {} {}",
+                    facts.build_id,
+                    facts.source.as_str(),
+                    facts.size,
+                    facts.uploaded_at_ms
+                ),
+            });
             // A package has many units.
             let fd = *numbers
                 .entry(facts.build_id)
@@ -256,15 +272,18 @@ fn debug_files(
         if let Some((build_id, sha256)) = build_id.zip(file.sha256.as_deref())
             && let Some(fd) = open_module(store, sha256, files)?
         {
-            let source = DebugSource::Captured;
+            identified.push(Identified {
+                build_id: build_id.clone(),
+                identity: sha256.to_owned(),
+            });
             found.push(DebugFile {
                 build_id,
                 fd,
-                source,
+                source: DebugSource::Captured,
             });
         }
     }
-    Ok(found)
+    Ok((found, identified))
 }
 
 fn module_file(module: &Module, fd: Option<i32>) -> ModuleFile {
@@ -274,6 +293,7 @@ fn module_file(module: &Module, fd: Option<i32>) -> ModuleFile {
         end: module.end,
         build_id: module.build_id.clone(),
         fd,
+        ..ModuleFile::default()
     }
 }
 
@@ -315,7 +335,7 @@ fn manifest(record: &Record, core_fd: Option<i32>, modules: Vec<ModuleFile>) -> 
     }
 }
 
-fn start(daemon: &Inner, program: &Path, files: Vec<OwnedFd>) -> io::Result<Child> {
+fn start(daemon: &Inner, program: &Path, verb: &str, files: Vec<OwnedFd>) -> io::Result<Child> {
     let mappings = (FIRST_FD..)
         .zip(files)
         .map(|(child_fd, parent_fd)| FdMapping {
@@ -323,7 +343,7 @@ fn start(daemon: &Inner, program: &Path, files: Vec<OwnedFd>) -> io::Result<Chil
             child_fd,
         })
         .collect();
-    let mut command = command(daemon, program, "worker");
+    let mut command = command(daemon, program, verb);
     command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -67,6 +67,8 @@ pub const MODULES: &str = "modules";
 pub const PRIVATE_MODULES: &str = "private";
 /// Symbols that were uploaded, by build ID, below the state directory.
 pub const SYMBOLS: &str = "symbols";
+/// What was found out about builds, to save time.
+pub const NAMES: &str = "names";
 /// The record's file name.
 pub const RECORD: &str = "record.json";
 /// The compressed core's file name.

@@ -37,6 +37,7 @@ impl Files {
             layout::IMPORTING,
             layout::MODULES,
             layout::SYMBOLS,
+            layout::NAMES,
             TRASH,
         ] {
             make_directory(&root.join(below))?;

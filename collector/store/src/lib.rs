@@ -22,6 +22,7 @@ mod jobs;
 pub mod keeping;
 pub mod lifecycle;
 mod modules;
+mod names;
 pub mod query;
 mod remove;
 mod resolve;

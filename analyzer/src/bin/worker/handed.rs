@@ -1,9 +1,11 @@
 //! The files that the daemon handed over as open descriptors: the only ones the worker sees.
 
 use aground_analyzer::describe::linked_by;
-use aground_analyzer::manifest::Manifest;
+use aground_analyzer::image::Image;
+use aground_analyzer::manifest::{Manifest, ModuleFile};
 use aground_analyzer::mapped::Bytes;
 use aground_analyzer::modules::{ModuleSource, Offer, Wanted, WantedDebug, WantedUnit};
+use aground_analyzer::symbols::known::{self, Known};
 use aground_analyzer::symbols::split;
 use std::collections::BTreeMap;
 use std::io;
@@ -21,6 +23,8 @@ struct Captured {
     end: u64,
     build_id: Option<String>,
     bytes: Option<Bytes>,
+    is_remembered: bool,
+    known: Option<Bytes>,
 }
 
 impl Handed {
@@ -48,12 +52,15 @@ impl Handed {
     pub fn map_modules(&mut self, manifest: &Manifest) {
         for module in &manifest.modules {
             let bytes = module.fd.and_then(|fd| self.map(fd).ok());
+            let known = module.known_fd.and_then(|fd| self.map(fd).ok());
             self.modules.push(Captured {
                 path: module.path.clone(),
                 base: module.base,
                 end: module.end,
                 build_id: module.build_id.clone(),
                 bytes,
+                is_remembered: module.is_remembered,
+                known,
             });
         }
         for file in &manifest.debug_files {
@@ -63,6 +70,22 @@ impl Handed {
                 self.debug_files.insert(file.build_id.clone(), offer);
             }
         }
+    }
+
+    /// Answers what was asked of the modules, in the manifest's order; `None` of those of which
+    /// nothing was.
+    pub fn answer(&mut self, manifest: &Manifest) -> Vec<Option<Known>> {
+        let mut answer = |(index, module): (usize, &ModuleFile)| {
+            let questions = module.questions.as_ref()?;
+            let image = Image::new(self.modules.get(index)?.bytes.clone()?);
+            known::answer(&image, &module.path, questions, self)
+        };
+        manifest
+            .modules
+            .iter()
+            .enumerate()
+            .map(&mut answer)
+            .collect()
     }
 
     /// Sizes of all mapped files together.
@@ -92,6 +115,18 @@ impl ModuleSource for Handed {
             })
         };
         tests.iter().find_map(take).into_iter().collect()
+    }
+
+    fn known(&mut self, wanted: Wanted<'_>) -> Option<Known> {
+        let at_place = |module: &&Captured| (module.base..module.end).contains(&wanted.base);
+        let module = self.modules.iter().find(at_place)?;
+        let known = module
+            .known
+            .as_ref()
+            .map(|bytes| serde_json::from_slice(bytes));
+        module
+            .is_remembered
+            .then(|| known.and_then(Result::ok).unwrap_or_default())
     }
 
     fn debug_file(&mut self, wanted: WantedDebug<'_>) -> Option<Offer> {

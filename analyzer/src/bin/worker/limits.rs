@@ -4,7 +4,7 @@ use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 const USAGE: &str =
-    "usage: aground-analyzer worker|describe [--memory BYTES] [--seconds N] [--parent PID]";
+    "usage: aground-analyzer worker|names|describe [--memory BYTES] [--seconds N] [--parent PID]";
 /// The report is the only thing written; one this large is a mistake.
 const OUTPUT_MAX: u64 = 64 << 20;
 
@@ -22,7 +22,10 @@ pub struct Limits {
 impl Limits {
     /// Reads the command line, without the program's name.
     pub fn from_arguments(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
-        if !matches!(arguments.next().as_deref(), Some("worker" | "describe")) {
+        if !matches!(
+            arguments.next().as_deref(),
+            Some("worker" | "names" | "describe")
+        ) {
             return Err(USAGE.to_owned());
         }
         let mut limits = Limits::default();

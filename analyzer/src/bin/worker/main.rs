@@ -1,9 +1,12 @@
 //! The worker: one core in a process of its own, with limits, reading only what it was handed.
 //!
 //! `aground-analyzer worker [--memory BYTES] [--seconds N] [--parent PID]` reads a [`Manifest`] as JSON from
-//! standard input and writes a report as JSON to standard output, after drafts of it. Every crash
-//! gets a report: where the core is none, or none was kept, it holds what the record knew. Anything but exit
-//! status 0 means that the worker itself failed, or was stopped by its limits.
+//! standard input and writes a [`Conclusion`] as JSON to standard output, after drafts of its report.
+//! Every crash gets a report: where the core is none, or none was kept, it holds what the record
+//! knew. Anything but exit status 0 means that the worker itself failed, or was stopped by its limits.
+//!
+//! `aground-analyzer names` with the same options reads a manifest without a core and writes what
+//! is known of each module's code, of those of which something was asked.
 //!
 //! `aground-analyzer describe` with the same options reads a file of symbols from standard input
 //! and writes a [`Description`](aground_analyzer::describe::Description) of it.
@@ -14,7 +17,7 @@
 mod handed;
 mod limits;
 
-use aground_analyzer::analyze::{Facts, analyze_in_stages, without_memory};
+use aground_analyzer::analyze::{Conclusion, Facts, analyze_in_stages, without_memory};
 use aground_analyzer::describe::describe;
 use aground_analyzer::dump::source::CoreBytes;
 use aground_analyzer::manifest::{DRAFT_END, Manifest};
@@ -24,6 +27,7 @@ use aground_sandbox::escape::{Attempt, try_everything};
 use aground_sandbox::{Confined, confine};
 use handed::Handed;
 use limits::Limits;
+use serde::Serialize;
 use std::io::{self, Read, Write};
 use std::process::ExitCode;
 
@@ -34,6 +38,7 @@ fn main() -> ExitCode {
     let ran = match std::env::args().nth(1).as_deref() {
         Some("escape") => escape(),
         Some("describe") => describe_file(),
+        Some("names") => answer(),
         _ => run(),
     };
     match ran {
@@ -57,7 +62,8 @@ fn run() -> Result<(), String> {
     limits
         .seal(handed.mapped_bytes())
         .map_err(|error| format!("cannot set limits: {error}"))?;
-    write_report(&report(core, &mut handed, &Facts::from(&manifest)))
+    write(&conclude(core, &mut handed, &Facts::from(&manifest)), &[])
+        .map_err(|error| format!("cannot write the report: {error}"))
 }
 
 fn enter(limits: Limits) -> Result<Confined, String> {
@@ -99,9 +105,27 @@ fn describe_file() -> Result<(), String> {
         .map_err(|error| error.to_string())
 }
 
-fn report(core: Option<Result<Bytes, String>>, handed: &mut Handed, facts: &Facts) -> Report {
+/// Answers questions about modules, without any core.
+fn answer() -> Result<(), String> {
+    let limits = Limits::from_arguments(std::env::args().skip(1))?;
+    enter(limits)?;
+    let manifest = read_manifest()?;
+    let mut handed = Handed::new(&manifest);
+    handed.map_modules(&manifest);
+    limits
+        .seal(handed.mapped_bytes())
+        .map_err(|error| format!("cannot set limits: {error}"))?;
+    write(&handed.answer(&manifest), &[])
+        .map_err(|error| format!("cannot write the answers: {error}"))
+}
+
+fn conclude(core: Option<Result<Bytes, String>>, handed: &mut Handed, facts: &Facts) -> Conclusion {
+    let only = |report| Conclusion {
+        report,
+        asked: Vec::new(),
+    };
     let result = match core {
-        None => return without_memory(facts),
+        None => return only(without_memory(facts)),
         Some(Ok(bytes)) => {
             let core = Some(CoreBytes::new(bytes));
             analyze_in_stages(core, handed, facts, Some(&mut write_draft))
@@ -112,7 +136,7 @@ fn report(core: Option<Result<Bytes, String>>, handed: &mut Handed, facts: &Fact
     result.unwrap_or_else(|reason| {
         let mut report = without_memory(facts);
         report.warnings = vec![format!("The core could not be read: {reason}.")];
-        report
+        only(report)
     })
 }
 
@@ -128,18 +152,14 @@ fn read_manifest() -> Result<Manifest, String> {
     serde_json::from_slice(&text).map_err(|error| format!("the manifest is not valid: {error}"))
 }
 
-fn write_report(report: &Report) -> Result<(), String> {
-    write(report, &[]).map_err(|error| format!("cannot write the report: {error}"))
-}
-
 /// A draft that cannot be written is one less; the report says what there is to say of that.
 fn write_draft(report: &Report) {
     let _ = write(report, &[DRAFT_END]);
 }
 
-fn write(report: &Report, end: &[u8]) -> io::Result<()> {
+fn write(value: &impl Serialize, end: &[u8]) -> io::Result<()> {
     let mut output = io::BufWriter::new(io::stdout().lock());
-    serde_json::to_writer(&mut output, report)?;
+    serde_json::to_writer(&mut output, value)?;
     output.write_all(end)?;
     output.flush()
 }

@@ -135,17 +135,16 @@ impl<'a> Symbols<'_, 'a> {
 
     /// The debug information of the module at an address, and the module's load bias.
     fn debug_at(&self, address: u64) -> Option<(&DebugInfo<'a>, u64)> {
-        let index = self.space.module_index(address)?;
-        let debug = self.module(index).debug.as_ref()?;
-        Some((debug, self.space.modules.get(index)?.bias))
+        let (index, bias) = self.placed(address)?;
+        Some((self.module(index).debug.as_ref()?, bias))
     }
 
     /// The name of the function that begins at an address.
     fn function_at(&self, address: u64) -> Option<String> {
-        let index = self.space.module_index(address)?;
-        let own = address.wrapping_sub(self.space.modules.get(index)?.bias);
-        let symbol = self.module(index).table().find(own)?;
-        (symbol.address == own).then(|| super::demangle::demangle(&symbol.full_name()))
+        let (index, bias) = self.placed(address)?;
+        let own = address.wrapping_sub(bias);
+        let symbol = self.symbol(index, own)?;
+        (symbol.address == own).then(|| super::demangle::demangle(&symbol.name))
     }
 }
 

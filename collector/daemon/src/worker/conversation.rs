@@ -2,8 +2,10 @@
 //! its time is over.
 
 use super::{Failed, REPORT_LIMIT, WorkerError};
+use crate::daemon::Inner;
 use aground_analyzer::manifest::DRAFT_END;
 use aground_analyzer::report::Report;
+use serde::de::DeserializeOwned;
 use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
@@ -29,6 +31,16 @@ pub(super) struct Limits {
     pub(super) memory: u64,
 }
 
+impl Limits {
+    /// What the settings say.
+    pub(super) fn of(daemon: &Inner) -> Self {
+        Limits {
+            seconds: daemon.config.analysis_seconds,
+            memory: daemon.config.analysis_memory,
+        }
+    }
+}
+
 /// What a worker wrote.
 #[derive(Default)]
 struct Output {
@@ -41,12 +53,12 @@ struct Output {
     too_large: bool,
 }
 
-/// Waits for report and end. Dropped early, it kills the worker.
-pub(super) async fn hold(
+/// Waits for the answer and the end. Dropped early, it kills the worker.
+pub(super) async fn hold<T: DeserializeOwned + Send + 'static>(
     mut child: Child,
     manifest: &[u8],
     limits: Limits,
-) -> Result<Report, Failed> {
+) -> Result<T, Failed> {
     let mut output = Output::default();
     let ended = converse(&mut child, manifest, limits, &mut output).await;
     let error = match ended {
@@ -54,7 +66,7 @@ pub(super) async fn hold(
             let Output { draft, rest, .. } = output;
             let complaint = text(&output.complaint);
             return match parsed(rest).await? {
-                Ok(report) => Ok(report),
+                Ok(answer) => Ok(answer),
                 Err(source) => Err(Failed {
                     error: WorkerError::Garbage {
                         source,
@@ -175,11 +187,13 @@ async fn read_beginning(
 
 /// A draft that can be used: the worker that wrote it may have been anybody's by then.
 async fn read_draft(draft: Option<Vec<u8>>) -> Option<Box<Report>> {
-    let report = parsed(draft?).await.ok()?.ok()?;
+    let report: Report = parsed(draft?).await.ok()?.ok()?;
     report.partial.is_some().then(|| Box::new(report))
 }
 
-async fn parsed(json: Vec<u8>) -> Result<serde_json::Result<Report>, WorkerError> {
+async fn parsed<T: DeserializeOwned + Send + 'static>(
+    json: Vec<u8>,
+) -> Result<serde_json::Result<T>, WorkerError> {
     let parsed = tokio::task::spawn_blocking(move || serde_json::from_slice(&json)).await;
     parsed.map_err(|_| WorkerError::Stopped)
 }
