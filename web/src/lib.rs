@@ -39,8 +39,8 @@ impl App {
 /// All routes, behind the guards that hold for every one of them.
 pub fn router(app: App) -> Router {
     use api::{
-        cores, decisions, doctor, dumps, events, governor, groups, health, import, modules, prune,
-        status, symbols,
+        cores, decisions, doctor, dumps, events, governor, groups, health, import, modules, notify,
+        prune, status, symbols,
     };
     Router::new()
         .route("/healthz", get(health::alive))
@@ -80,6 +80,8 @@ pub fn router(app: App) -> Router {
             get(governor::list).delete(governor::reset_all),
         )
         .route("/api/v1/governor/{key}", delete(governor::reset_one))
+        .route("/api/v1/notify", get(notify::list))
+        .route("/api/v1/notify/{name}/test", post(notify::test))
         .route("/api/v1/groups", get(groups::list))
         .route("/api/v1/groups/{ref}", get(groups::show))
         .route("/api/v1/groups/{ref}/dumps", get(groups::dumps))

@@ -1,10 +1,12 @@
 //! Reads the configuration: `/etc/aground/config.toml`, then `AGROUND_*`.
 
+pub mod notify;
 pub mod retention;
 pub mod symbols;
 
 use aground_helper::layout::CAPTURE;
 use aground_helper::settings::Settings;
+use notify::Notify;
 use retention::Retention;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
@@ -45,6 +47,8 @@ pub struct Config {
     pub runtimes: Runtimes,
     /// Files of symbols: where they are fetched, and how much of them is kept.
     pub symbols: Symbols,
+    /// Who is told of what changes.
+    pub notify: Notify,
 }
 
 /// Engines that are asked for what is not on disk.
@@ -98,6 +102,7 @@ impl Default for Config {
             import: Import::default(),
             runtimes: Runtimes::default(),
             symbols: Symbols::default(),
+            notify: Notify::default(),
         }
     }
 }
@@ -262,6 +267,7 @@ impl Config {
 
     fn checked(self) -> Result<Self, ConfigError> {
         let wrong = |name, expected| Err(ConfigError::Value { name, expected });
+        self.notify.check()?;
         match &self {
             config if config.workers == 0 || config.workers > 256 => {
                 wrong("workers", "between 1 and 256")

@@ -4,7 +4,7 @@ use crate::config::Config;
 use crate::debuginfod::{self, Servers};
 use crate::runtimes::Engines;
 use crate::status::Live;
-use crate::{import, intake, queue, retention, runtimes};
+use crate::{import, intake, notify, queue, retention, runtimes};
 use aground_helper::id::DumpId;
 use aground_store::{Store, StoreError};
 use serde::{Deserialize, Serialize};
@@ -42,6 +42,10 @@ pub(crate) struct Inner {
     pub(crate) servers: Servers,
     /// Told when a report lacks symbols.
     pub(crate) lacking: Notify,
+    /// Told when there is something that people are to be told of.
+    pub(crate) news: Notify,
+    /// Told when there is something to deliver.
+    pub(crate) deliver: Notify,
     /// Permits to take in cores that are handed in.
     pub(crate) importing: Semaphore,
     /// Cores that could not be made lean since the start.
@@ -134,6 +138,8 @@ impl Daemon {
             engines: Engines::new(&config.runtimes),
             servers: Servers::new(&config.symbols.debuginfod),
             lacking: Notify::new(),
+            news: Notify::new(),
+            deliver: Notify::new(),
             importing: Semaphore::new(import::AT_ONCE),
             unthinnable: Mutex::default(),
             retaining: tokio::sync::Mutex::new(()),
@@ -149,6 +155,7 @@ impl Daemon {
             tokio::spawn(import::watch(Arc::clone(&inner))),
             tokio::spawn(runtimes::run(Arc::clone(&inner))),
             tokio::spawn(debuginfod::run(Arc::clone(&inner))),
+            tokio::spawn(notify::run(Arc::clone(&inner))),
         ];
         tasks.extend(
             (0..inner.config.workers).map(|_| tokio::spawn(queue::run(Arc::clone(&inner)))),

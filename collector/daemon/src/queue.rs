@@ -226,10 +226,15 @@ async fn keep(
         }
     });
     if let Some(Assignment {
-        group, new_group, ..
+        group,
+        new_group,
+        regressed,
     }) = kept.await.unwrap_or(Ok(None))?
     {
-        tracing::info!(dump = %id, group, new_group, "analysed");
+        tracing::info!(dump = %id, group, new_group, regressed, "analysed");
+        if new_group || regressed.is_some() {
+            daemon.news.notify_one();
+        }
         // Memory that was to be kept until now may go.
         daemon.retain.notify_one();
         if lacks {

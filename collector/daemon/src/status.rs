@@ -2,6 +2,7 @@
 
 use crate::daemon::Daemon;
 use crate::doctor;
+use crate::notify::TargetStatus;
 use crate::retention::RetentionStatus;
 use crate::spool;
 use crate::symbols::SymbolsStatus;
@@ -53,6 +54,9 @@ pub struct DaemonStatus {
     /// Files of symbols and who is asked for them.
     #[serde(default)]
     pub symbols: SymbolsStatus,
+    /// Who is told of what changes, and how that goes.
+    #[serde(default)]
+    pub targets: Vec<TargetStatus>,
 }
 
 /// A container engine whose events are followed.
@@ -107,6 +111,13 @@ impl Daemon {
             StoreStatus::default()
         });
         let symbols = self.inner.symbols_status();
+        let targets = self.targets().unwrap_or_else(|error| {
+            tracing::error!(
+                error = crate::daemon::chain(&error),
+                "could not read how notifications go"
+            );
+            vec![]
+        });
         let core_pattern = read_line("/proc/sys/kernel/core_pattern");
         let live = self.inner.live();
         DaemonStatus {
@@ -127,6 +138,7 @@ impl Daemon {
             retention: live.retention.clone(),
             engines: self.inner.engines.status(),
             symbols,
+            targets,
         }
     }
 }

@@ -7,6 +7,7 @@ use crate::groups;
 use crate::jobs;
 use crate::lifecycle::{self, Settled};
 use crate::modules::is_sha256;
+use crate::notices;
 use crate::store::{Store, StoreError};
 use crate::types::DumpStatus;
 use crate::wanted;
@@ -149,6 +150,9 @@ impl Store {
                 new_group,
                 regressed: settled.regressed.clone(),
             };
+            if outcome.fresh {
+                notices::of_assignment(sql, id, &assignment)?;
+            }
             Ok((assignment, settled))
         })?;
         if settled.changed {

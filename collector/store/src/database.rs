@@ -7,7 +7,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Every migration in order; number 1 is the first. Append-only, see `migrations/README.md`.
-const MIGRATIONS: [&str; 8] = [
+const MIGRATIONS: [&str; 9] = [
     include_str!("../../../migrations/0001_initial.sql"),
     include_str!("../../../migrations/0002_retention.sql"),
     include_str!("../../../migrations/0003_identity.sql"),
@@ -16,6 +16,7 @@ const MIGRATIONS: [&str; 8] = [
     include_str!("../../../migrations/0006_again.sql"),
     include_str!("../../../migrations/0007_wanted_symbols.sql"),
     include_str!("../../../migrations/0008_lifecycle.sql"),
+    include_str!("../../../migrations/0009_notices.sql"),
 ];
 
 /// Connections that only read. Pages and API calls are short, so a few are enough.

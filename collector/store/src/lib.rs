@@ -23,6 +23,7 @@ pub mod keeping;
 pub mod lifecycle;
 mod modules;
 mod names;
+pub mod notices;
 pub mod query;
 mod remove;
 mod resolve;

@@ -12,6 +12,7 @@ pub mod groups;
 pub mod health;
 pub mod import;
 pub mod modules;
+pub mod notify;
 pub mod parameters;
 pub mod prune;
 pub mod status;

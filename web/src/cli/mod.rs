@@ -19,6 +19,7 @@ pub mod log;
 pub mod ls;
 pub mod moment;
 pub mod narrowing;
+pub mod notify;
 pub mod pin;
 pub mod ping;
 pub mod plugin;
@@ -138,6 +139,12 @@ pub enum DumpVerb {
     /// Keep files of debug symbols, which name the frames of stripped programs
     #[command(help_template = HELP, subcommand_required = true, arg_required_else_help = true)]
     Symbols(symbols::Arguments),
+    /// Show who is told of what changes, and send test messages
+    #[command(help_template = HELP)]
+    Notify {
+        #[command(subcommand)]
+        action: notify::Action,
+    },
     /// Show the state of the daemon and its store
     #[command(help_template = HELP)]
     Status(status::Arguments),
@@ -216,6 +223,7 @@ pub fn run_dump_verb(
         DumpVerb::Prune(arguments) => prune::run(arguments, session).await,
         DumpVerb::Governor(arguments) => governor::run(arguments, session).await,
         DumpVerb::Symbols(arguments) => symbols::run(&arguments, session).await,
+        DumpVerb::Notify { action } => notify::run(action, session).await,
         DumpVerb::Status(arguments) => status::run(&arguments, session).await,
     })
 }

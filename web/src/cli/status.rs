@@ -61,6 +61,7 @@ fn facts(status: &DaemonStatus, now_ms: i64) -> Vec<(&'static str, String)> {
         ("Limits", limits(status)),
         ("Engines", engines(status)),
         ("Symbols", symbols(status)),
+        ("Notifies", notifies(status)),
     ];
     let retention = &status.retention;
     if let Some(unmet) = &retention.unmet {
@@ -171,6 +172,26 @@ fn symbols(status: &DaemonStatus) -> String {
         }
     }
     text
+}
+
+fn notifies(status: &DaemonStatus) -> String {
+    if status.targets.is_empty() {
+        return "nobody: [[notify.target]] in the configuration names who".to_owned();
+    }
+    let told = status.targets.iter().map(|target| {
+        let tally = &target.tally;
+        let mut text = format!("{} ({} delivered", target.name, tally.delivered);
+        // Writing to a String cannot fail.
+        if tally.waiting > 0 {
+            let why = tally.last_outcome.as_deref().unwrap_or("not tried yet");
+            let _ = write!(text, ", {} wait: {why}", tally.waiting);
+        }
+        if tally.failed > 0 {
+            let _ = write!(text, ", {} given up", tally.failed);
+        }
+        text + ")"
+    });
+    told.collect::<Vec<_>>().join(", ")
 }
 
 fn limits(status: &DaemonStatus) -> String {

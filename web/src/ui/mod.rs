@@ -38,6 +38,7 @@ pub fn routes() -> Router<App> {
         .route("/symbols/fetch", post(symbols::fetch))
         .route("/symbols/{build_id}/remove", post(symbols::remove))
         .route("/status", get(status::page))
+        .route("/notify/{name}/test", post(status::test_target))
         .route("/static/{name}", get(assets::serve))
         .route("/{*path}", any(error::no_such_page))
 }

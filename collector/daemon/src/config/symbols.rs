@@ -1,6 +1,7 @@
 //! The `[symbols]` section: where files of symbols are fetched, and how much of them is kept.
 
 use super::retention::Share;
+use crate::outgoing::Address;
 use aground_helper::units::{Bytes, Span};
 use serde::Deserialize;
 use std::fmt;
@@ -35,21 +36,14 @@ impl Default for Symbols {
     }
 }
 
-/// A server's address: `http://host:port/path`.
+/// A server's address: `http://host:port/path` or `https://…`, without a slash at its end.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub struct Server {
-    /// `host:port`, to connect to.
-    pub address: String,
-    /// What comes before `/buildid` in the path, without a slash at its end.
-    pub path: String,
-}
+pub struct Server(pub Address);
 
 /// The text is no address of a server.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "\"{0}\" is no debuginfod server: use http://host:8002 (for https, a debuginfod of your own that asks that server)"
-)]
+#[error("\"{0}\" is no debuginfod server: use http://host:8002 or https://host")]
 pub struct InvalidServer(String);
 
 impl FromStr for Server {
@@ -57,19 +51,12 @@ impl FromStr for Server {
 
     fn from_str(text: &str) -> Result<Self, InvalidServer> {
         let invalid = || InvalidServer(text.chars().take(200).collect());
-        let uri: hyper::Uri = text.parse().map_err(|_| invalid())?;
-        let authority = uri.authority().ok_or_else(invalid)?;
-        let plain = uri.scheme_str() == Some("http")
-            && uri.query().is_none()
-            && !authority.host().is_empty()
-            && !authority.as_str().contains('@');
-        let port = authority.port_u16().unwrap_or(80);
-        plain
-            .then(|| Self {
-                address: format!("{}:{port}", authority.host()),
-                path: uri.path().trim_end_matches('/').to_owned(),
-            })
-            .ok_or_else(invalid)
+        let mut address: Address = text.parse().map_err(|_| invalid())?;
+        if address.path.contains('?') {
+            return Err(invalid());
+        }
+        address.path = address.path.trim_end_matches('/').to_owned();
+        Ok(Self(address))
     }
 }
 
@@ -83,7 +70,7 @@ impl TryFrom<String> for Server {
 
 impl fmt::Display for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http://{}{}", self.address, self.path)
+        write!(f, "{}{}", self.0, self.0.path)
     }
 }
 
@@ -96,7 +83,7 @@ mod tests {
     fn servers_are_plain_addresses() {
         for (text, written) in [
             ("http://localhost:8002", "http://localhost:8002"),
-            ("http://symbols.example/", "http://symbols.example:80"),
+            ("https://symbols.example/", "https://symbols.example"),
             ("http://[::1]:8002/sub/", "http://[::1]:8002/sub"),
         ] {
             assert_eq!(text.parse::<Server>().unwrap().to_string(), written);
@@ -104,7 +91,7 @@ mod tests {
         for text in [
             "",
             "localhost:8002",
-            "https://debuginfod.example",
+            "ftp://debuginfod.example",
             "http://user@host/",
             "http://host/?query",
             "http://",

@@ -1,19 +1,13 @@
 //! Asks one server for one file, by debuginfod's protocol: `GET /buildid/BUILDID/debuginfo`.
 
 use crate::config::symbols::Server;
+use crate::outgoing::connect;
 use bytes::Bytes;
 use futures_util::Stream;
 use http_body_util::{BodyExt, Empty};
 use hyper::client::conn::http1;
 use hyper::{Request, StatusCode, header};
-use hyper_util::rt::TokioIo;
-use std::time::Duration;
-use tokio::net::TcpStream;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
-
-/// How long a server may take to accept.
-const CONNECT: Duration = Duration::from_secs(10);
 
 /// A file that is on its way.
 pub(super) struct Coming<S> {
@@ -39,11 +33,10 @@ pub(super) async fn get(
     build_id: &str,
 ) -> Result<Coming<impl Stream<Item = Result<Bytes, hyper::Error>> + Unpin + use<>>, Refusal> {
     let unreachable = |error: &dyn std::fmt::Display| Refusal::Unreachable(error.to_string());
-    let stream = timeout(CONNECT, TcpStream::connect(&server.address))
+    let wire = connect(&server.0)
         .await
-        .map_err(|_| Refusal::Unreachable("it does not accept connections".to_owned()))?
         .map_err(|error| unreachable(&error))?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
+    let (mut sender, connection) = http1::handshake(wire)
         .await
         .map_err(|error| unreachable(&error))?;
     let mut task = JoinSet::new();
@@ -51,8 +44,8 @@ pub(super) async fn get(
         // An error ends the body as well, which says it.
         let _ = connection.await;
     });
-    let request = Request::get(format!("{}/buildid/{build_id}/debuginfo", server.path))
-        .header(header::HOST, &server.address)
+    let request = Request::get(format!("{}/buildid/{build_id}/debuginfo", server.0.path))
+        .header(header::HOST, server.0.authority())
         .header(
             header::USER_AGENT,
             concat!("aground/", env!("CARGO_PKG_VERSION")),

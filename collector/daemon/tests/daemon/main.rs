@@ -6,5 +6,6 @@
 mod debuginfod;
 mod given;
 mod intake;
+mod notify;
 mod retention;
 mod workers;

@@ -7,12 +7,12 @@ use crate::ui::view::bytes;
 use crate::ui::view::text::{self, Brief};
 use crate::ui::view::time::{self, Moment};
 use aground_daemon::doctor::{self, Check, Health};
-use aground_daemon::{DaemonStatus, Governed};
+use aground_daemon::{DaemonStatus, Governed, TargetStatus};
 use aground_helper::record::Policy;
 use aground_store::retention::Action;
 use askama::Template;
-use axum::extract::State;
-use axum::response::Response;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Redirect, Response};
 
 /// The most crash loops shown; `aground governor` shows all.
 const MOST_LOOPS: usize = 50;
@@ -56,6 +56,7 @@ pub struct StatusPage {
     waits: Option<Brief>,
     given_up: Vec<GivenUp>,
     loops: Vec<Loop>,
+    targets: Vec<TargetRow>,
     troubles: Vec<Finding>,
     healthy: bool,
 }
@@ -120,6 +121,45 @@ impl Loop {
     }
 }
 
+/// One that is told of what changes.
+#[derive(Clone, Debug)]
+struct TargetRow {
+    name: String,
+    kind: String,
+    place: Brief,
+    waiting: u64,
+    delivered: String,
+    failed: u64,
+    last: String,
+    outcome: Brief,
+}
+
+impl TargetRow {
+    fn new(target: &TargetStatus, now_ms: i64) -> Self {
+        let tally = &target.tally;
+        let last = tally.last_at_ms.map(|at| Moment::new(at, now_ms).ago);
+        Self {
+            name: target.name.clone(),
+            kind: target.kind.clone(),
+            place: Brief::new(&target.place, 100),
+            waiting: tally.waiting,
+            delivered: text::grouped(tally.delivered),
+            failed: tally.failed,
+            last: last.unwrap_or_else(|| "never".to_owned()),
+            outcome: Brief::new(tally.last_outcome.as_deref().unwrap_or_default(), 200),
+        }
+    }
+}
+
+/// `POST /notify/{name}/test`: sends a test message, back to the page, which says what came of it.
+pub async fn test_target(
+    State(app): State<App>,
+    Path(name): Path<String>,
+) -> Result<Response, Trouble> {
+    app.daemon.test_target(&name).await?;
+    Ok(Redirect::to("/status#notify").into_response())
+}
+
 /// Something that was given up to keep within the limits.
 #[derive(Clone, Debug)]
 struct GivenUp {
@@ -180,6 +220,11 @@ impl StatusPage {
                 .given_up
                 .iter()
                 .map(|given_up| GivenUp::new(given_up, now_ms))
+                .collect(),
+            targets: status
+                .targets
+                .iter()
+                .map(|target| TargetRow::new(target, now_ms))
                 .collect(),
             loops: governed
                 .iter()
