@@ -140,11 +140,8 @@ pub enum DumpVerb {
     #[command(help_template = HELP, subcommand_required = true, arg_required_else_help = true)]
     Symbols(symbols::Arguments),
     /// Show who is told of what changes, and send test messages
-    #[command(help_template = HELP)]
-    Notify {
-        #[command(subcommand)]
-        action: notify::Action,
-    },
+    #[command(help_template = HELP, subcommand_required = true, arg_required_else_help = true)]
+    Notify(notify::Arguments),
     /// Show the state of the daemon and its store
     #[command(help_template = HELP)]
     Status(status::Arguments),
@@ -223,7 +220,7 @@ pub fn run_dump_verb(
         DumpVerb::Prune(arguments) => prune::run(arguments, session).await,
         DumpVerb::Governor(arguments) => governor::run(arguments, session).await,
         DumpVerb::Symbols(arguments) => symbols::run(&arguments, session).await,
-        DumpVerb::Notify { action } => notify::run(action, session).await,
+        DumpVerb::Notify(arguments) => notify::run(arguments, session).await,
         DumpVerb::Status(arguments) => status::run(&arguments, session).await,
     })
 }

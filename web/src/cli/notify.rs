@@ -8,9 +8,15 @@ use crate::client::encode;
 use aground_daemon::{TargetStatus, TestResult};
 use std::io::Write;
 
-/// What to do.
+/// Arguments of `notify`.
+#[derive(clap::Args)]
+pub struct Arguments {
+    #[command(subcommand)]
+    action: Action,
+}
+
 #[derive(clap::Subcommand)]
-pub enum Action {
+enum Action {
     /// List the targets of notifications and how it goes with them
     #[command(help_template = super::HELP, visible_alias = "list")]
     Ls {
@@ -28,8 +34,8 @@ pub enum Action {
 }
 
 /// Does it.
-pub async fn run(action: Action, session: &mut Session) -> Result<(), Failure> {
-    match action {
+pub async fn run(arguments: Arguments, session: &mut Session) -> Result<(), Failure> {
+    match arguments.action {
         Action::Ls { format } => list(&format, session).await,
         Action::Test { name } => test(&name, session).await,
     }
