@@ -15,10 +15,13 @@ pub(crate) const BUILD_ID_MAX: usize = 64;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Description {
     /// Build ID of the module it belongs to, lowercase hexadecimal; of a file without one, what
-    /// [`linked_by`] makes of its checksum, `dwo-…` or `dwp-…`.
+    /// [`linked_by`] makes of its checksum, `dwo-…` or `dwp-…`; of one without symbols [`program`].
     pub build_id: String,
-    /// The best it has: `dwarf` or `symtab`.
+    /// The best it has: `dwarf`, `symtab`, or only `code`, which tells where frames end.
     pub debug: String,
+    /// Whether it is a program or a library, and not only its debug information.
+    #[serde(default)]
+    pub has_code: bool,
     /// Build ID of the file it shares with others (dwz), without which names are missing.
     pub shared: Option<String>,
     /// What identifies the units whose debug information it has, of a file that has nothing else
@@ -26,6 +29,9 @@ pub struct Description {
     #[serde(default)]
     pub units: Vec<String>,
 }
+
+/// What comes before the build ID where a module's own file is meant.
+pub const PROGRAM: &str = "program-";
 
 /// The most units of a package; the largest programs have fewer.
 const UNITS_MAX: usize = 200_000;
@@ -40,16 +46,22 @@ pub fn describe(bytes: Bytes) -> Result<Description, &'static str> {
     let debug = match () {
         () if object.has(".debug_info") => "dwarf",
         () if object.has(".symtab") || object.has(".gnu_debugdata") => "symtab",
+        () if has_code(&object) => "code",
         () => return Err("without symbols: neither .debug_info nor .symtab"),
     };
     let build_id = match object.build_id() {
-        Some(id) if (2..=BUILD_ID_MAX).contains(&(id.len() / 2)) => id,
-        Some(_) => return Err("with a build ID of an absurd length"),
+        Some(id) if !(2..=BUILD_ID_MAX).contains(&(id.len() / 2)) => {
+            return Err("with a build ID of an absurd length");
+        }
+        Some(id) if debug == "code" => program(&id),
+        Some(id) => id,
+        None if debug == "code" => return Err("without symbols, and without a build ID"),
         None => linked_by(crc32fast::hash(image.bytes())),
     };
     Ok(Description {
         build_id,
         debug: debug.to_owned(),
+        has_code: has_code(&object),
         shared: shared(&object),
         units: Vec::new(),
     })
@@ -78,9 +90,20 @@ fn split_units(object: &Object<'_>) -> Result<Description, &'static str> {
     Ok(Description {
         build_id,
         debug: "dwarf".to_owned(),
+        has_code: false,
         shared: None,
         units,
     })
+}
+
+/// What identifies a module's own file, which may be here besides its debug information.
+pub fn program(build_id: &str) -> String {
+    format!("{PROGRAM}{build_id}")
+}
+
+/// Debug information alone has the sections of its program without their content.
+fn has_code(object: &Object<'_>) -> bool {
+    object.has(".text")
 }
 
 /// What identifies a file that a module's `.gnu_debuglink` names by its CRC-32.

@@ -3,7 +3,7 @@
 use super::dwarf::{DebugInfo, LackingUnit};
 use super::known::Recall;
 use super::split::{self, SplitFiles, has_skeletons};
-use crate::describe::{BUILD_ID_MAX, linked_by};
+use crate::describe::{BUILD_ID_MAX, linked_by, program};
 use crate::dump::elf::hexadecimal;
 use crate::image::{Image, Object};
 use crate::modules::{Module, ModuleSource, WantedDebug, WantedUnit};
@@ -38,7 +38,11 @@ pub fn locate(space: &Space<'_>, used: &[bool], source: &mut dyn ModuleSource) -
             let object = module.object.as_ref();
             let own = object.and_then(Object::build_id);
             let build_id = own.or_else(|| module.found.build_id.clone());
-            DebugFiles::of(object, build_id.as_deref(), &module.found.path, source)
+            let mut files = DebugFiles::of(object, build_id.as_deref(), &module.found.path, source);
+            if let Some(id) = build_id.filter(|_| object.is_none()) {
+                files.wanted.push(program(&id));
+            }
+            files
         } else {
             DebugFiles::default()
         }

@@ -12,6 +12,7 @@ use crate::config::symbols::Server;
 use crate::daemon::{Inner, blocking, chain};
 use crate::import::ImportError;
 use crate::symbols::{self, ServerStatus};
+use aground_analyzer::describe::{Description, PROGRAM};
 use aground_store::StoreError;
 use aground_store::symbols::{Source, SymbolFile};
 use http::Refusal;
@@ -222,8 +223,14 @@ async fn ask(daemon: &Arc<Inner>, known: &Known, build_id: &str) -> Result<Symbo
     let most = daemon.config.symbols.fetch_max.0;
     let received = symbols::take_in(daemon, &mut coming.bytes, most).await;
     let received = received.map_err(odd)?;
-    let found = &received.description.build_id;
-    if found != build_id {
+    let Description {
+        build_id: found,
+        has_code,
+        ..
+    } = &received.description;
+    // A program may come with its symbols.
+    let whole = build_id.strip_prefix(PROGRAM).filter(|_| *has_code);
+    if found != build_id && whole != Some(found) {
         return Err(Refusal::Odd(format!("it sent a file of build ID {found}")));
     }
     let name = known.server.to_string();

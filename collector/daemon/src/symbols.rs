@@ -5,7 +5,7 @@ use crate::daemon::{Daemon, Inner, blocking, chain};
 use crate::import::{Entry, ImportError, PATIENCE};
 use crate::status::now_ms;
 use crate::worker;
-use aground_analyzer::describe::Description;
+use aground_analyzer::describe::{Description, program};
 use aground_analyzer::report::Report;
 use aground_helper::id::DumpId;
 use aground_helper::record::Record;
@@ -99,9 +99,19 @@ impl Daemon {
 /// Files that an analysis is given if they are here: those of the modules, and those that the
 /// report before it lacked.
 pub(crate) fn known(record: &Record, lacking: Vec<String>) -> BTreeSet<String> {
-    let modules = record.modules.iter();
-    let modules = modules.filter_map(|module| module.build_id.clone());
-    modules.chain(lacking).collect()
+    of_modules(record).chain(lacking).collect()
+}
+
+/// What may be here of a record's modules: symbols of each, and those that were not captured.
+pub(crate) fn of_modules(record: &Record) -> impl Iterator<Item = String> {
+    record.modules.iter().flat_map(|module| {
+        let build_id = module.build_id.as_deref();
+        let missing = build_id.filter(|_| module.sha256.is_none());
+        build_id
+            .map(str::to_owned)
+            .into_iter()
+            .chain(missing.map(program))
+    })
 }
 
 impl Daemon {

@@ -12,6 +12,7 @@ mod conversation;
 mod known;
 
 use crate::daemon::{Inner, blocking};
+use crate::symbols;
 use aground_analyzer::analyze::{self, Conclusion, Facts};
 use aground_analyzer::manifest::{DebugFile, DebugSource, Manifest, ModuleFile};
 use aground_analyzer::report::{ProcessFacts, Report, Signal};
@@ -230,8 +231,7 @@ fn debug_files(
     lacking: Vec<String>,
     files: &mut Vec<OwnedFd>,
 ) -> Result<(Vec<DebugFile>, Vec<Identified>), WorkerError> {
-    let modules = record.modules.iter();
-    let mut wanted: VecDeque<String> = modules.filter_map(|it| it.build_id.clone()).collect();
+    let mut wanted: VecDeque<String> = symbols::of_modules(record).collect();
     wanted.extend(lacking);
     let mut asked = HashSet::new();
     let mut numbers: HashMap<String, i32> = HashMap::new();

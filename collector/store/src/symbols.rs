@@ -4,7 +4,7 @@
 
 use crate::files::{self, failed};
 use crate::store::{Store, StoreError};
-use aground_analyzer::describe::Description;
+use aground_analyzer::describe::{Description, PROGRAM};
 use aground_helper::id::DumpId;
 use aground_helper::layout;
 use serde::{Deserialize, Serialize};
@@ -17,8 +17,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 const FACTS: &str = "json";
 
 /// What comes before the digits of files that are not known by a build ID: a checksum
-/// (`.gnu_debuglink`), the number of a unit of split DWARF, what makes of many such numbers one.
-const PREFIXES: [&str; 3] = ["crc32-", UNIT, PACKAGE];
+/// (`.gnu_debuglink`), the number of a unit of split DWARF, what makes of many such numbers one; or
+/// of a program without symbols, which may be here besides those.
+const PREFIXES: [&str; 4] = ["crc32-", UNIT, PACKAGE, PROGRAM];
 const UNIT: &str = "dwo-";
 const PACKAGE: &str = "dwp-";
 
@@ -26,12 +27,15 @@ const PACKAGE: &str = "dwp-";
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SymbolFile {
     /// Build ID of the module it belongs to; of a file without one `crc32-…`, or of split DWARF
-    /// `dwo-…` and `dwp-…`.
+    /// `dwo-…` and `dwp-…`, of a program without symbols `program-…`.
     pub build_id: String,
     /// The name it was uploaded under, as it was given; only to be shown.
     pub name: String,
-    /// The best it has: `dwarf` or `symtab`.
+    /// The best it has: `dwarf`, `symtab`, or only `code`.
     pub debug: String,
+    /// Whether it is a program or a library, and not only its debug information.
+    #[serde(default)]
+    pub has_code: bool,
     /// Build ID of the file it shares with others (dwz).
     pub shared: Option<String>,
     /// The units that it is for, of split DWARF.
@@ -73,6 +77,7 @@ impl SymbolFile {
             build_id: description.build_id,
             name: name.chars().take(200).collect(),
             debug: description.debug,
+            has_code: description.has_code,
             shared: description.shared,
             units: description.units,
             size,
@@ -170,9 +175,16 @@ impl Store {
         path.is_ok_and(|path| path.with_extension(FACTS).is_file())
     }
 
-    /// The file that has what is asked for: that itself, or the package that has the unit.
+    /// The file that has what is asked for: that itself, or the package that has the unit, or the
+    /// program with its symbols.
     fn holder(&self, build_id: &str) -> Result<String, StoreError> {
         let own = self.symbol_path(build_id);
+        if let Some(plain) = build_id.strip_prefix(PROGRAM) {
+            return Ok(match described(&self.symbol_path(plain)?)? {
+                Some(file) if file.has_code => file.build_id,
+                _ => build_id.to_owned(),
+            });
+        }
         if !build_id.starts_with(UNIT) || own.is_ok_and(|path| path.is_file()) {
             return Ok(build_id.to_owned());
         }

@@ -36,7 +36,7 @@ impl Store {
                 "SELECT wanted_symbols.file, max(module), count(*), max(crashed_at_ms), outcome
                  FROM wanted_symbols JOIN dumps ON dumps.key = wanted_symbols.dump
                  LEFT JOIN symbol_requests ON symbol_requests.file = wanted_symbols.file
-                 GROUP BY wanted_symbols.file
+                 WHERE NOT used GROUP BY wanted_symbols.file
                  ORDER BY count(*) DESC, max(crashed_at_ms) DESC, wanted_symbols.file LIMIT ?1",
             )?;
             let limit = i64::try_from(limit).unwrap_or(i64::MAX);
@@ -56,7 +56,7 @@ impl Store {
         Ok(missing)
     }
 
-    /// Files that a dump lacks.
+    /// Files that a dump lacks, or was given because it lacked them.
     pub fn wanted_symbols(&self, id: &DumpId) -> Result<Vec<String>, StoreError> {
         self.inner.database.read(|sql| {
             let mut query = sql.prepare_cached(
@@ -72,7 +72,7 @@ impl Store {
         let mut files: Vec<String> = self.inner.database.read(|sql| {
             let mut query = sql.prepare_cached(
                 "SELECT DISTINCT file FROM wanted_symbols JOIN dumps ON dumps.key = dump
-                 WHERE kept <> 'none'",
+                 WHERE kept <> 'none' AND NOT used",
             )?;
             let rows = query.query_map([], |row| row.get(0))?;
             Ok(rows.collect::<Result<_, _>>()?)
@@ -86,7 +86,7 @@ impl Store {
         let mut files: Vec<String> = self.inner.database.read(|sql| {
             let mut query = sql.prepare_cached(
                 "SELECT file FROM wanted_symbols JOIN dumps ON dumps.key = wanted_symbols.dump
-                 WHERE kept <> 'none' AND file NOT LIKE '%-%' AND NOT EXISTS (SELECT 1 FROM symbol_requests
+                 WHERE kept <> 'none' AND NOT used AND (file NOT LIKE '%-%' OR file LIKE 'program-%') AND NOT EXISTS (SELECT 1 FROM symbol_requests
                    WHERE symbol_requests.file = wanted_symbols.file AND until_ms > ?1)
                  GROUP BY file ORDER BY max(dump) DESC, file LIMIT ?2",
             )?;
@@ -134,9 +134,10 @@ impl Store {
     }
 }
 
-/// What the report says that a dump lacks. It comes from a worker that read hostile bytes.
+/// What the report says that a dump lacks. It comes from a worker that read hostile bytes. What it
+/// no longer lacks it was given.
 pub(crate) fn replace(sql: &Transaction<'_>, key: i64, report: &Report) -> Result<(), StoreError> {
-    sql.prepare_cached("DELETE FROM wanted_symbols WHERE dump = ?1")?
+    sql.prepare_cached("UPDATE wanted_symbols SET used = 1 WHERE dump = ?1")?
         .execute([key])?;
     let wanted = report.modules.iter().flat_map(|module| {
         let wanted = module.wanted.iter();
@@ -147,10 +148,17 @@ pub(crate) fn replace(sql: &Transaction<'_>, key: i64, report: &Report) -> Resul
         (4..=LONGEST).contains(&text.len()) && text.bytes().all(plain)
     };
     let mut insert = sql.prepare_cached(
-        "INSERT OR IGNORE INTO wanted_symbols (dump, file, module) VALUES (?1, ?2, ?3)",
+        "INSERT INTO wanted_symbols (dump, file, module) VALUES (?1, ?2, ?3)
+         ON CONFLICT DO UPDATE SET used = 0",
     )?;
     for (file, module) in wanted.filter(|(file, _)| is_key(file)).take(MOST) {
         insert.execute(params![key, file, line(module)])?;
     }
+    // A worker may make up others each time.
+    sql.prepare_cached(
+        "DELETE FROM wanted_symbols WHERE dump = ?1 AND file NOT IN (
+           SELECT file FROM wanted_symbols WHERE dump = ?1 ORDER BY used, file LIMIT ?2)",
+    )?
+    .execute(params![key, i64::try_from(MOST).unwrap_or(i64::MAX)])?;
     Ok(())
 }

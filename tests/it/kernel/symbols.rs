@@ -1,5 +1,6 @@
 //! Symbols that come after the crash: handed in, checked, used, and taken away again.
 
+use aground_testkit::core_pattern::CorePattern;
 use aground_testkit::house::{program, root};
 use aground_testkit::http::{post, post_file};
 use aground_testkit::run::{eventually, finish};
@@ -12,13 +13,17 @@ use std::time::Duration;
 
 /// A stripped program and its debug information apart.
 fn stripped(site: &Site) -> (PathBuf, PathBuf) {
+    stripped_from(site, "many-threads", "-O1")
+}
+
+fn stripped_from(site: &Site, name: &str, optimisation: &str) -> (PathBuf, PathBuf) {
     let (program, debug) = (
-        site.path().join("many-threads"),
-        site.path().join("many-threads.debug"),
+        site.path().join(name),
+        site.path().join(format!("{name}.debug")),
     );
-    let source = root().join("tests/programs/many-threads/many-threads.c");
+    let source = root().join(format!("tests/programs/{name}/{name}.c"));
     let mut gcc = Command::new("gcc");
-    gcc.args(["-g", "-O1", "-pthread", "-Wl,--build-id=sha1", "-o"]);
+    gcc.args(["-g", optimisation, "-pthread", "-Wl,--build-id=sha1", "-o"]);
     finish(gcc.arg(&program).arg(source)).ok();
     objcopy(&["--only-keep-debug", text(&program), text(&debug)]);
     objcopy(&["--strip-all", text(&program)]);
@@ -244,8 +249,14 @@ fn what_is_no_symbols_is_refused_in_a_line_and_leaves_nothing() {
     check("script", b"#!/bin/sh\n", "it is no ELF file");
     let whole = fs::read(program("aground-analyzer")).unwrap();
     check("cut", &whole[..100_000], "it is");
-    let (stripped, _) = stripped(&site);
-    check("stripped", &fs::read(stripped).unwrap(), "without symbols");
+    let (program, _) = stripped(&site);
+    let bare = site.path().join("bare");
+    objcopy(&[
+        "--remove-section=.note.gnu.build-id",
+        text(&program),
+        text(&bare),
+    ]);
+    check("bare", &fs::read(bare).unwrap(), "without symbols");
     site.aground(&["symbols", "rm", "../../../etc/passwd"])
         .one_line_error();
     site.aground(&["symbols", "upload", "/nonexistent"])
@@ -400,4 +411,63 @@ fn shared_by_two(site: &Site) -> PathBuf {
     dwz.args(["-m", "common.debug", "one.debug", "two.debug"]);
     finish(dwz.current_dir(site.path())).ok();
     site.path().join("one")
+}
+
+/// The core of a stripped program from elsewhere, which was not captured with it.
+fn foreign_core(site: &Site, program: &Path) -> PathBuf {
+    let claim = CorePattern::claim();
+    claim.set(text(&site.path().join("core.%p")));
+    let mut crash = Command::new("sh");
+    crash.args(["-c", "ulimit -c unlimited; exec \"$0\" write"]);
+    finish(crash.arg(program));
+    drop(claim);
+    let files = fs::read_dir(site.path()).unwrap();
+    let mut paths = files.map(|entry| entry.unwrap().path());
+    let core = paths.find(|path| text(path).contains("/core."));
+    core.expect("the kernel wrote a core")
+}
+
+#[test]
+fn a_program_that_comes_after_its_core_unwinds_it() {
+    let site = Site::started();
+    let (program, debug) = stripped_from(&site, "inventory", "-O2");
+    let core = foreign_core(&site, &program);
+    let id = site.aground(&["import", "--quiet", text(&core)]).ok();
+    let id = id.trim();
+    let analysed = |revision: u64| {
+        eventually(Duration::from_mins(1), || {
+            let dump = site.dump(id);
+            let done = dump["report"]["revision"] == revision;
+            let done = done && dump["summary"]["status"] == "analyzed";
+            done.then_some(dump.clone()).ok_or(dump.to_string())
+        })
+    };
+    let image = |dump: &Value| {
+        let modules = dump["report"]["modules"].as_array().unwrap().iter();
+        let mut own = modules.filter(|module| module["path"] == text(&program));
+        own.next().unwrap()["image"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(image(&analysed(1)), "missing");
+    let missing = site.aground(&["symbols", "missing"]).ok();
+    assert!(missing.contains("program-"), "{missing}");
+
+    let told = site.aground(&["symbols", "upload", text(&program)]).ok();
+    assert!(told.starts_with("program-"), "{told}");
+    assert!(told.contains("1 crash is analysed again"), "{told}");
+    let dump = analysed(2);
+    assert_eq!(image(&dump), "uploaded");
+    let frames = &dump["report"]["threads"][0]["frames"];
+    assert_eq!(frames[1]["trust"], "cfi", "{frames}");
+    assert_eq!(own_lines(&dump, &program), 0);
+
+    // What it was stripped of takes nothing from it.
+    let told = site.aground(&["symbols", "upload", text(&debug)]).ok();
+    assert!(told.contains("1 crash is analysed again"), "{told}");
+    let dump = analysed(3);
+    assert_eq!(image(&dump), "uploaded");
+    assert!(own_lines(&dump, &program) >= 3, "{dump}");
+    assert_eq!(
+        site.aground(&["symbols", "ls", "-q"]).ok().lines().count(),
+        2
+    );
 }

@@ -1,6 +1,6 @@
 //! The files that the daemon handed over as open descriptors: the only ones the worker sees.
 
-use aground_analyzer::describe::linked_by;
+use aground_analyzer::describe::{linked_by, program};
 use aground_analyzer::image::Image;
 use aground_analyzer::manifest::{Manifest, ModuleFile};
 use aground_analyzer::mapped::Bytes;
@@ -96,7 +96,7 @@ impl Handed {
 
 impl ModuleSource for Handed {
     /// A module is taken by its place in memory, which is certain; else by its build ID, else by
-    /// its path.
+    /// its path; one that was not captured may be among the files of symbols.
     fn images(&mut self, wanted: Wanted<'_>) -> Vec<Offer> {
         let at_place = |module: &Captured| (module.base..module.end).contains(&wanted.base);
         let same_id = |module: &Captured| {
@@ -114,7 +114,9 @@ impl ModuleSource for Handed {
                 origin: "captured",
             })
         };
-        tests.iter().find_map(take).into_iter().collect()
+        let uploaded = || self.separate(&program(wanted.build_id?));
+        let found = tests.iter().find_map(take).or_else(uploaded);
+        found.into_iter().collect()
     }
 
     fn known(&mut self, wanted: Wanted<'_>) -> Option<Known> {

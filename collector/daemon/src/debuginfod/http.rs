@@ -1,7 +1,9 @@
-//! Asks one server for one file, by debuginfod's protocol: `GET /buildid/BUILDID/debuginfo`.
+//! Asks one server for one file, by debuginfod's protocol: `GET /buildid/BUILDID/debuginfo`, or
+//! `/executable` of a module whose own file is missing.
 
 use crate::config::symbols::Server;
 use crate::outgoing::connect;
+use aground_analyzer::describe::PROGRAM;
 use bytes::Bytes;
 use futures_util::Stream;
 use http_body_util::{BodyExt, Empty};
@@ -44,7 +46,11 @@ pub(super) async fn get(
         // An error ends the body as well, which says it.
         let _ = connection.await;
     });
-    let request = Request::get(format!("{}/buildid/{build_id}/debuginfo", server.0.path))
+    let (build_id, kind) = match build_id.strip_prefix(PROGRAM) {
+        Some(build_id) => (build_id, "executable"),
+        None => (build_id, "debuginfo"),
+    };
+    let request = Request::get(format!("{}/buildid/{build_id}/{kind}", server.0.path))
         .header(header::HOST, server.0.authority())
         .header(
             header::USER_AGENT,
