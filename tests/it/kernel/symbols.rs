@@ -466,6 +466,12 @@ fn a_program_that_comes_after_its_core_unwinds_it() {
     let dump = analysed(3);
     assert_eq!(image(&dump), "uploaded");
     assert!(own_lines(&dump, &program) >= 3, "{dump}");
+
+    // What one analysis was given, the next one is given too.
+    let again = post(site.port(), &format!("/api/v1/dumps/{id}/analyze"));
+    assert_eq!(again.status, 202);
+    let again = analysed(4);
+    assert_eq!(again["report"]["threads"], dump["report"]["threads"]);
     assert_eq!(
         site.aground(&["symbols", "ls", "-q"]).ok().lines().count(),
         2
