@@ -34,6 +34,7 @@ mod kernel {
     mod lean;
     mod logs;
     mod mappings;
+    mod metrics;
     mod names;
     mod no_wait;
     mod outage;

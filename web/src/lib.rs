@@ -45,6 +45,7 @@ pub fn router(app: App) -> Router {
     Router::new()
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
+        .route("/metrics", get(status::metrics))
         .route("/api/v1/status", get(status::status))
         .route("/api/v1/doctor", get(doctor::examine))
         .route("/api/v1/events", get(events::events))

@@ -2,6 +2,7 @@
 
 use crate::config::Config;
 use crate::debuginfod::{self, Servers};
+use crate::metrics::Metrics;
 use crate::runtimes::Engines;
 use crate::status::Live;
 use crate::{import, intake, notify, queue, retention, runtimes};
@@ -28,6 +29,7 @@ pub(crate) struct Inner {
     pub(crate) config: Config,
     pub(crate) store: Store,
     pub(crate) live: Mutex<Live>,
+    pub(crate) metrics: Metrics,
     /// Told whenever there may be a job.
     pub(crate) work: Notify,
     /// Told whenever a limit may have been passed.
@@ -96,6 +98,9 @@ pub enum DaemonError {
     /// The store could not be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A metric cannot be made.
+    #[error(transparent)]
+    Metrics(#[from] prometheus::Error),
     /// Reading or making something on disk failed.
     #[error("{action} {path}")]
     Io {
@@ -132,6 +137,7 @@ impl Daemon {
         let (events, _) = broadcast::channel(EVENT_BUFFER);
         let inner = Arc::new(Inner {
             live: Mutex::new(Live::new()),
+            metrics: Metrics::new()?,
             work: Notify::new(),
             retain: Notify::new(),
             room: Notify::new(),
@@ -203,6 +209,11 @@ impl Daemon {
 }
 
 impl Inner {
+    /// How many follow events.
+    pub(crate) fn listeners(&self) -> usize {
+        self.events.receiver_count()
+    }
+
     /// Tells those who follow; nobody may be there.
     pub(crate) fn tell(&self, event: Event) {
         let _ = self.events.send(event);

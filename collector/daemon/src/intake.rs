@@ -197,6 +197,7 @@ impl Intake {
             .as_ref()
             .and_then(|container| container.name.as_deref());
         tracing::info!(dump = %id, signal = record.signal.name, process = record.process.name, container, "crash taken in");
+        self.daemon.metrics.crash(&record);
         self.daemon.tell(Event::Dump {
             id: name.to_owned(),
         });

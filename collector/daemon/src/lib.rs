@@ -15,6 +15,7 @@ pub mod import;
 mod intake;
 mod journal;
 mod label;
+mod metrics;
 mod notify;
 mod outgoing;
 mod queue;

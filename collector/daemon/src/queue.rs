@@ -2,6 +2,8 @@
 
 use crate::daemon::{Event, Inner, blocking, chain};
 use crate::label;
+use crate::metrics::End;
+use crate::status::now_ms;
 use crate::symbols;
 use crate::worker::{self, Failed, WorkerError};
 use aground_analyzer::analyze::Conclusion;
@@ -10,7 +12,7 @@ use aground_helper::id::DumpId;
 use aground_helper::text::escape_bytes;
 use aground_store::{Assignment, Job, StoreError};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A worker that fails is given a second chance: memory may have been short.
 const ATTEMPTS: u32 = 2;
@@ -66,11 +68,22 @@ pub(crate) async fn run(daemon: Arc<Inner>) {
 /// One job from lease to end. Returns how long to wait when there is no sense in going on at once.
 async fn analyze(daemon: &Arc<Inner>, job: &Job) -> Option<Duration> {
     daemon.live().analyzing.insert(job.id.to_string());
+    let waited = u64::try_from(now_ms().saturating_sub(job.queued_at_ms)).unwrap_or(0);
+    daemon.metrics.waited(Duration::from_millis(waited));
+    let started = Instant::now();
     let result = tokio::select! {
         () = daemon.stopped() => Err(WorkerError::Stopped.into()),
         result = attempt(daemon, job) => result,
     };
     daemon.live().analyzing.remove(job.id.as_str());
+    match &result {
+        Ok(_) => daemon.metrics.analysis(End::Done, started.elapsed()),
+        Err(failed) => {
+            if let Some(end) = failed.error.end() {
+                daemon.metrics.analysis(end, started.elapsed());
+            }
+        }
+    }
     match conclude(daemon, job, result).await {
         Ok(pause) => pause,
         Err(StoreError::NotFound(_)) => {

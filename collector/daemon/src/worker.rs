@@ -12,6 +12,7 @@ mod conversation;
 mod known;
 
 use crate::daemon::{Inner, blocking};
+use crate::metrics::End;
 use crate::symbols;
 use aground_analyzer::analyze::{self, Conclusion, Facts};
 use aground_analyzer::manifest::{DebugFile, DebugSource, Manifest, ModuleFile};
@@ -80,6 +81,15 @@ impl WorkerError {
         match self {
             WorkerError::Exit { stderr, .. } | WorkerError::Garbage { stderr, .. } => Some(stderr),
             _ => None,
+        }
+    }
+
+    /// How it counts among the analyses; `None` when it says nothing about one.
+    pub(crate) fn end(&self) -> Option<End> {
+        match self {
+            WorkerError::Stopped | WorkerError::Store(_) | WorkerError::Start(_) => None,
+            WorkerError::TimedOut(_) | WorkerError::NoMemory(_) => Some(End::Stopped),
+            _ => Some(End::Failed),
         }
     }
 

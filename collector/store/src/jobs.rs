@@ -14,6 +14,8 @@ pub struct Job {
     pub id: DumpId,
     /// How often it was leased, this time included.
     pub attempts: u32,
+    /// When it was queued, milliseconds since the epoch.
+    pub queued_at_ms: i64,
 }
 
 impl Store {
@@ -21,19 +23,19 @@ impl Store {
     pub fn lease_job(&self, lease_ms: i64) -> Result<Option<Job>, StoreError> {
         self.inner.database.write(|sql| {
             let now = now_ms();
-            let leased: Option<(i64, u32)> = sql
+            let leased: Option<(i64, u32, i64)> = sql
                 .prepare_cached(
                     "UPDATE jobs SET attempts = attempts + 1, locked_until_ms = ?2, again = 0
                      WHERE dump = (SELECT dump FROM jobs WHERE locked_until_ms <= ?1 ORDER BY queued_at_ms, dump LIMIT 1)
-                     RETURNING dump, attempts",
+                     RETURNING dump, attempts, queued_at_ms",
                 )?
-                .query_row(params![now, now.saturating_add(lease_ms)], |row| Ok((row.get(0)?, row.get(1)?)))
+                .query_row(params![now, now.saturating_add(lease_ms)], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
                 .optional()?;
-            let Some((key, attempts)) = leased else { return Ok(None) };
+            let Some((key, attempts, queued_at_ms)) = leased else { return Ok(None) };
             let id = sql
                 .prepare_cached("UPDATE dumps SET status = ?2 WHERE key = ?1 RETURNING id")?
                 .query_row(params![key, DumpStatus::Analyzing.as_str()], |row| crate::dumps::id_column(row, 0))?;
-            Ok(Some(Job { id, attempts }))
+            Ok(Some(Job { id, attempts, queued_at_ms }))
         })
     }
 

@@ -6,6 +6,16 @@ use crate::types::StoreStatus;
 use std::fs;
 
 impl Store {
+    /// How many groups there are in each state.
+    pub fn groups_by_state(&self) -> Result<Vec<(String, u64)>, StoreError> {
+        self.inner.database.read(|sql| {
+            let mut query =
+                sql.prepare_cached("SELECT state, count(*) FROM groups GROUP BY state")?;
+            let rows = query.query_map([], |row| Ok((row.get(0)?, from_sql(row.get(1)?))))?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+    }
+
     /// What the store holds.
     pub fn status(&self) -> Result<StoreStatus, StoreError> {
         let now = now_ms();
