@@ -53,106 +53,126 @@ struct Now {
     engines: IntGaugeVec,
 }
 
+impl Now {
+    fn new(maker: &Maker) -> prometheus::Result<Self> {
+        Ok(Now {
+            dumps: maker.gauge("aground_dumps", "Dumps in the store.")?,
+            groups: maker.gauges("aground_groups", "Groups by state.", "state")?,
+            bytes: maker.gauges("aground_store_bytes", "Bytes on disk.", "of")?,
+            free: maker.gauge(
+                "aground_store_free_bytes",
+                "Bytes free on the store's file system.",
+            )?,
+            spool: maker.gauges("aground_spool_entries", "Crashes in the spool.", "stage")?,
+            queue: maker.gauges(
+                "aground_queue_dumps",
+                "Dumps by the state of their analysis.",
+                "state",
+            )?,
+            oldest: maker.keep(Gauge::new(
+                "aground_queue_oldest_seconds",
+                "Age of the oldest waiting analysis.",
+            )?)?,
+            resident: maker.gauge("aground_resident_bytes", "Resident memory of the daemon.")?,
+            started: maker.gauge(
+                "aground_start_time_seconds",
+                "When the daemon started, since the epoch.",
+            )?,
+            listeners: maker.gauge("aground_event_listeners", "Who follows events.")?,
+            installed: maker.gauge(
+                "aground_installed",
+                "Whether the kernel hands crashes to this service.",
+            )?,
+            rejected: maker.gauge(
+                "aground_rejected_entries",
+                "Spool entries that were put aside since they cannot be taken in.",
+            )?,
+            engines: maker.gauges(
+                "aground_engine_up",
+                "Whether a container engine's events are followed.",
+                "runtime",
+            )?,
+        })
+    }
+}
+
+/// Makes metrics that are read together.
+struct Maker(Registry);
+
+impl Maker {
+    fn keep<C: Collector + Clone + 'static>(&self, metric: C) -> prometheus::Result<C> {
+        self.0.register(Box::new(metric.clone()))?;
+        Ok(metric)
+    }
+
+    fn counters(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+    ) -> prometheus::Result<IntCounterVec> {
+        self.keep(IntCounterVec::new(Opts::new(name, help), labels)?)
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> prometheus::Result<IntGauge> {
+        self.keep(IntGauge::new(name, help)?)
+    }
+
+    fn gauges(&self, name: &str, help: &str, label: &str) -> prometheus::Result<IntGaugeVec> {
+        self.keep(IntGaugeVec::new(Opts::new(name, help), &[label])?)
+    }
+
+    /// Each bucket is four times as large as the one before.
+    fn histogram(&self, name: &str, help: &str, smallest: f64) -> prometheus::Result<Histogram> {
+        let buckets = prometheus::exponential_buckets(smallest, 4.0, 10)?;
+        self.keep(Histogram::with_opts(
+            HistogramOpts::new(name, help).buckets(buckets),
+        )?)
+    }
+}
+
 impl Metrics {
     pub(crate) fn new() -> prometheus::Result<Self> {
-        let registry = Registry::new();
-        let counters = |name: &str, help: &str, labels: &[&str]| {
-            kept(
-                &registry,
-                IntCounterVec::new(Opts::new(name, help), labels)?,
-            )
-        };
-        let gauge = |name: &str, help: &str| kept(&registry, IntGauge::new(name, help)?);
-        let gauges = |name: &str, help: &str, label: &str| {
-            kept(
-                &registry,
-                IntGaugeVec::new(Opts::new(name, help), &[label])?,
-            )
-        };
-        let histogram = |name: &str, help: &str, buckets: prometheus::Result<Vec<f64>>| {
-            let options = HistogramOpts::new(name, help).buckets(buckets?);
-            kept(&registry, Histogram::with_opts(options)?)
-        };
-        let seconds = |start| prometheus::exponential_buckets(start, 4.0, 10);
+        let maker = Maker(Registry::new());
         let metrics = Metrics {
-            crashes: counters(
+            crashes: maker.counters(
                 "aground_crashes_total",
                 "Crashes taken in, by image, signal and what was kept of memory.",
                 &["image", "signal", "kept"],
             )?,
-            incomplete: counters(
+            incomplete: maker.counters(
                 "aground_incomplete_total",
                 "Crashes of which less was kept than the policy asked for.",
                 &["what"],
             )?,
-            hold: histogram(
+            hold: maker.histogram(
                 "aground_hold_seconds",
                 "How long the kernel kept dead processes waiting for the helper.",
-                seconds(0.001),
+                0.001,
             )?,
-            core: histogram(
+            core: maker.histogram(
                 "aground_core_bytes",
                 "Size of cores as the kernel announced them.",
-                prometheus::exponential_buckets(1_048_576.0, 4.0, 10),
+                1_048_576.0,
             )?,
-            waited: histogram(
+            waited: maker.histogram(
                 "aground_queue_wait_seconds",
                 "How long dumps waited for their analysis.",
-                seconds(0.01),
+                0.01,
             )?,
-            analysis: histogram(
+            analysis: maker.histogram(
                 "aground_analysis_seconds",
                 "How long analyses took.",
-                seconds(0.01),
+                0.01,
             )?,
-            analyses: counters(
+            analyses: maker.counters(
                 "aground_analyses_total",
                 "Analyses by how they ended.",
                 &["end"],
             )?,
-            now: Now {
-                dumps: gauge("aground_dumps", "Dumps in the store.")?,
-                groups: gauges("aground_groups", "Groups by state.", "state")?,
-                bytes: gauges("aground_store_bytes", "Bytes on disk.", "of")?,
-                free: gauge(
-                    "aground_store_free_bytes",
-                    "Bytes free on the store's file system.",
-                )?,
-                spool: gauges("aground_spool_entries", "Crashes in the spool.", "stage")?,
-                queue: gauges(
-                    "aground_queue_dumps",
-                    "Dumps by the state of their analysis.",
-                    "state",
-                )?,
-                oldest: kept(
-                    &registry,
-                    Gauge::new(
-                        "aground_queue_oldest_seconds",
-                        "Age of the oldest waiting analysis.",
-                    )?,
-                )?,
-                resident: gauge("aground_resident_bytes", "Resident memory of the daemon.")?,
-                started: gauge(
-                    "aground_start_time_seconds",
-                    "When the daemon started, since the epoch.",
-                )?,
-                listeners: gauge("aground_event_listeners", "Who follows events.")?,
-                installed: gauge(
-                    "aground_installed",
-                    "Whether the kernel hands crashes to this service.",
-                )?,
-                rejected: gauge(
-                    "aground_rejected_entries",
-                    "Spool entries that were put aside since they cannot be taken in.",
-                )?,
-                engines: gauges(
-                    "aground_engine_up",
-                    "Whether a container engine's events are followed.",
-                    "runtime",
-                )?,
-            },
+            now: Now::new(&maker)?,
             images: Mutex::default(),
-            registry,
+            registry: maker.0,
         };
         for end in [End::Done, End::Stopped, End::Failed] {
             metrics.analyses.with_label_values(&[end.as_str()]);
@@ -304,11 +324,6 @@ impl Inner {
         }
         String::from_utf8_lossy(&text).into_owned()
     }
-}
-
-fn kept<C: Collector + Clone + 'static>(registry: &Registry, metric: C) -> prometheus::Result<C> {
-    registry.register(Box::new(metric.clone()))?;
-    Ok(metric)
 }
 
 /// A record may hold any text as the name of its signal.
