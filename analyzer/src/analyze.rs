@@ -258,7 +258,7 @@ fn sign(
         signal: &process.signal.name,
         handler_frames,
     };
-    group::sign(frames, cause, &facts)
+    group::sign(frames, cause, &facts, group::Rules::built_in())
 }
 
 fn process_facts(core: &Core, found: &[Found], facts: &Facts) -> ProcessFacts {

@@ -195,6 +195,10 @@ pub struct Frame {
     pub build_id: Option<String>,
     /// pc as an address of the module's own address space (pc minus load bias).
     pub offset: Option<Address>,
+    /// Where its function begins in the module's own address space, by call frame information,
+    /// which stripped programs have too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entry: Option<Address>,
     /// Demangled function name.
     pub function: Option<String>,
     /// Name as the linker sees it.
@@ -324,13 +328,23 @@ pub struct Runtime {
 pub struct Signature {
     /// Version of the algorithm and rules.
     pub version: u32,
+    /// What tells the service's own rules from others; empty where it has none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub rules: String,
     /// `symbolic` (function names), `offsets` (module build ID and offset) or `facts` (no stack);
     /// the service may put `label` in its place.
     pub kind: String,
     /// Readable: `parse_header | handle_request`.
     pub title: String,
-    /// SHA-256 over version, kind and kept frames, lowercase hexadecimal.
+    /// What the cause looks like, coarsely, with the words that are the bug's own: `memory`,
+    /// `assertion: n < N`.
+    #[serde(default)]
+    pub class: String,
+    /// SHA-256 over kind, class and kept frames, lowercase hexadecimal.
     pub hash: String,
+    /// How many innermost frames ran after the fact, in handlers of the signal that tells it.
+    #[serde(default)]
+    pub handler_frames: usize,
     /// Every frame that was looked at and what became of it.
     pub frames: Vec<SignatureFrame>,
 }
@@ -340,8 +354,14 @@ pub struct Signature {
 pub struct SignatureFrame {
     /// Normalized function name, or `module+0xoffset`.
     pub function: String,
+    /// What counts in its place where that is not the function: build ID and offset.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
     /// Whether it counts.
     pub kept: bool,
     /// The rule that dropped it.
     pub rule: Option<String>,
+    /// The rule that says that it never decides alone: its caller must be the same too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub helper: Option<String>,
 }

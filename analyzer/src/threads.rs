@@ -208,6 +208,7 @@ fn placed(space: &Space<'_>, physical: &StackFrame) -> Frame {
         module: module.map(|module| module.found.path.clone()),
         build_id: module.and_then(|module| module.found.build_id.clone()),
         offset: module.map(|module| Address(pc.wrapping_sub(module.bias))),
+        entry: module.and(physical.entry).map(Address),
         trust: physical.trust,
         signal_trampoline: physical.trampoline,
         ..Frame::default()

@@ -1,74 +1,221 @@
 //! Reads the rule files and holds frames against them.
+//!
+//! Those in `rules/` belong to the version of the signature. A service may have a file of its own,
+//! which is asked first: lines of an action, a function, a module, and why.
 
+use sha2::{Digest, Sha256};
 use std::sync::OnceLock;
 
-/// A line of a rule file.
-struct Rule {
-    function: &'static str,
-    module: &'static str,
+/// The most lines of rules that a service may have of its own.
+const OWN_MAX: usize = 2000;
+
+/// What becomes of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Action {
+    /// It counts as the application's own, whatever other rules say.
+    Keep,
+    /// It does not count.
+    Drop,
+    /// It counts, but its caller must be the same too.
+    Helper,
+    /// It is not the application's own code, and counts only when nothing else is there.
+    System,
 }
 
-/// The rules of one file.
-pub(super) struct RuleSet {
+impl Action {
+    fn parse(word: &str) -> Option<Self> {
+        Some(match word {
+            "keep" => Action::Keep,
+            "drop" => Action::Drop,
+            "helper" => Action::Helper,
+            "system" => Action::System,
+            _ => return None,
+        })
+    }
+}
+
+/// A line of a rule file.
+#[derive(Clone, Debug)]
+struct Rule {
+    function: String,
+    module: String,
+}
+
+/// The rules of one file of ours.
+struct RuleSet {
     name: &'static str,
+    action: Action,
     rules: Vec<Rule>,
 }
 
-impl RuleSet {
-    fn parse(name: &'static str, text: &'static str) -> Self {
-        let rules = text.lines().filter_map(parse_line).collect();
-        RuleSet { name, rules }
+/// All rules that signatures are made by.
+#[derive(Debug, Default)]
+pub struct Rules {
+    own: Vec<(Action, Rule)>,
+    digest: String,
+}
+
+/// A line of a rules file that is none.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: {problem}")]
+pub struct RuleError {
+    /// From 1.
+    pub line: usize,
+    /// What is wrong, and what it could have been.
+    pub problem: String,
+}
+
+impl Rules {
+    /// Those that come with this version.
+    pub fn built_in() -> &'static Self {
+        static NONE: OnceLock<Rules> = OnceLock::new();
+        NONE.get_or_init(Rules::default)
     }
 
-    /// The rule that matches a normalized function name in a module, in words for a person.
-    pub(super) fn matching(&self, function: &str, module: Option<&str>) -> Option<String> {
-        let found = self
-            .rules
+    /// Those, and before them the lines of a service's own file: `action  function  module  # why`.
+    pub fn with_own(text: &str) -> Result<Self, RuleError> {
+        let mut own = Vec::new();
+        for (line, text) in (1..).zip(text.lines()) {
+            let failed = |problem: String| RuleError { line, problem };
+            if let Some(rule) = parse_own(text).map_err(failed)? {
+                own.push(rule);
+            }
+            if own.len() > OWN_MAX {
+                return Err(failed(format!("more than {OWN_MAX} rules")));
+            }
+        }
+        let digest = if own.is_empty() {
+            String::new()
+        } else {
+            digest(&own)
+        };
+        Ok(Rules { own, digest })
+    }
+
+    /// Tells these rules from others of the same version; empty without rules of its own.
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// What becomes of a normalized function in a module, and the rule that says so, in words for
+    /// a person.
+    pub(super) fn matching(
+        &self,
+        function: &str,
+        module: Option<&str>,
+    ) -> Option<(Action, String)> {
+        let own = self
+            .own
             .iter()
-            .find(|rule| rule.matches(function, module))?;
-        Some(format!(
-            "{}: {} in {}",
-            self.name, found.function, found.module
-        ))
+            .find(|(_, rule)| rule.matches(function, module));
+        if let Some((action, rule)) = own {
+            return Some((*action, rule.told("own rule")));
+        }
+        let sets = [plumbing(), startup(), system(), helpers()];
+        sets.into_iter().find_map(|set| {
+            let rule = set.matching(function, module)?;
+            Some((set.action, rule.told(set.name)))
+        })
+    }
+}
+
+/// Two files that say the same have the same digest, whatever their comments.
+fn digest(own: &[(Action, Rule)]) -> String {
+    let mut hasher = Sha256::new();
+    for (action, rule) in own {
+        hasher.update(format!("{action:?} {}  {}\n", rule.function, rule.module));
+    }
+    let mut hash = format!("{:x}", hasher.finalize());
+    hash.truncate(16);
+    hash
+}
+
+impl RuleSet {
+    fn parse(name: &'static str, action: Action, text: &str) -> Self {
+        RuleSet {
+            name,
+            action,
+            rules: text.lines().filter_map(parse_line).collect(),
+        }
+    }
+
+    fn matching(&self, function: &str, module: Option<&str>) -> Option<&Rule> {
+        self.rules
+            .iter()
+            .find(|rule| rule.matches(function, module))
     }
 }
 
 impl Rule {
     fn matches(&self, function: &str, module: Option<&str>) -> bool {
         let module_matches = match module {
-            Some(path) => glob(self.module, file_name(path)),
+            Some(path) => glob(&self.module, file_name(path)),
             None => self.module == "*",
         };
-        module_matches && glob(self.function, function)
+        module_matches && glob(&self.function, function)
     }
+
+    fn told(&self, file: &str) -> String {
+        format!("{file}: {} in {}", self.function, self.module)
+    }
+}
+
+/// A line without its comment; nothing for blank lines.
+fn without_comment(line: &str) -> Option<&str> {
+    let rule = line.split_once(" #").map_or(line, |(rule, _)| rule).trim();
+    (!rule.is_empty() && !rule.starts_with('#')).then_some(rule)
 }
 
 /// `function  module  # why`; nothing for blank lines and comments.
-fn parse_line(line: &'static str) -> Option<Rule> {
-    let rule = line.split_once(" #").map_or(line, |(rule, _)| rule);
-    if rule.trim().is_empty() || rule.starts_with('#') {
-        return None;
-    }
-    let (function, module) = rule.trim_end().rsplit_once(' ')?;
+fn parse_line(line: &str) -> Option<Rule> {
+    let (function, module) = without_comment(line)?.rsplit_once(' ')?;
     Some(Rule {
-        function: function.trim_end(),
-        module,
+        function: function.trim_end().to_owned(),
+        module: module.to_owned(),
     })
 }
 
-pub(super) fn plumbing() -> &'static RuleSet {
-    static RULES: OnceLock<RuleSet> = OnceLock::new();
-    RULES.get_or_init(|| RuleSet::parse("plumbing", include_str!("../../rules/plumbing.txt")))
+/// `action  function  module  # why`.
+fn parse_own(line: &str) -> Result<Option<(Action, Rule)>, String> {
+    let Some(text) = without_comment(line) else {
+        return Ok(None);
+    };
+    let (word, rest) = text.split_once(' ').unwrap_or((text, ""));
+    let action = Action::parse(word)
+        .ok_or_else(|| format!("\"{word}\" is no action: write keep, drop, helper or system"))?;
+    let rule = parse_line(rest)
+        .filter(|rule| !rule.function.is_empty())
+        .ok_or("a rule is an action, a function and the file name of a module, such as: drop  my_fatal*  libcommon.so*")?;
+    if action == Action::Drop && rule.function.chars().all(|c| c == '*') {
+        return Err(
+            "a rule that drops names its functions; for whole modules write system".to_owned(),
+        );
+    }
+    Ok(Some((action, rule)))
 }
 
-pub(super) fn startup() -> &'static RuleSet {
+fn plumbing() -> &'static RuleSet {
     static RULES: OnceLock<RuleSet> = OnceLock::new();
-    RULES.get_or_init(|| RuleSet::parse("startup", include_str!("../../rules/startup.txt")))
+    let text = include_str!("../../rules/plumbing.txt");
+    RULES.get_or_init(|| RuleSet::parse("plumbing", Action::Drop, text))
+}
+
+fn startup() -> &'static RuleSet {
+    static RULES: OnceLock<RuleSet> = OnceLock::new();
+    let text = include_str!("../../rules/startup.txt");
+    RULES.get_or_init(|| RuleSet::parse("startup", Action::Drop, text))
 }
 
 fn system() -> &'static RuleSet {
     static RULES: OnceLock<RuleSet> = OnceLock::new();
-    RULES.get_or_init(|| RuleSet::parse("system", include_str!("../../rules/system.txt")))
+    let text = include_str!("../../rules/system.txt");
+    RULES.get_or_init(|| RuleSet::parse("system", Action::System, text))
+}
+
+fn helpers() -> &'static RuleSet {
+    static RULES: OnceLock<RuleSet> = OnceLock::new();
+    let text = include_str!("../../rules/helpers.txt");
+    RULES.get_or_init(|| RuleSet::parse("helpers", Action::Helper, text))
 }
 
 /// Whether a function carries a failure to the kernel, whatever module it is in.
@@ -77,7 +224,7 @@ pub(crate) fn is_plumbing(function: &str) -> bool {
     plumbing()
         .rules
         .iter()
-        .any(|rule| glob(rule.function, &name))
+        .any(|rule| glob(&rule.function, &name))
 }
 
 /// Whether a frame belongs to the application rather than to a system library or a language's run
@@ -146,8 +293,8 @@ mod tests {
 
     #[test]
     fn every_rule_line_is_understood() {
-        for set in [plumbing(), startup(), system()] {
-            assert!(set.rules.len() > 15, "{}", set.name);
+        for set in [plumbing(), startup(), system(), helpers()] {
+            assert!(set.rules.len() > 10, "{}", set.name);
             for rule in &set.rules {
                 assert!(!rule.function.is_empty() && !rule.module.is_empty());
                 assert!(
@@ -162,16 +309,8 @@ mod tests {
     #[test]
     fn a_users_function_is_never_taken_for_plumbing() {
         let check = |function: &str| {
-            assert_eq!(
-                plumbing().matching(function, Some("/app/server")),
-                None,
-                "{function}"
-            );
-            assert_eq!(
-                startup().matching(function, Some("/app/server")),
-                None,
-                "{function}"
-            );
+            let found = Rules::built_in().matching(function, Some("/app/server"));
+            assert_eq!(found, None, "{function}");
             assert!(in_app(Some("/app/server"), Some(function)), "{function}");
         };
         for function in [
@@ -189,6 +328,36 @@ mod tests {
         ] {
             check(function);
         }
+    }
+
+    #[test]
+    fn own_rules_come_first_and_mistakes_are_told() {
+        let rules = Rules::with_own(
+            "# ours\n\nkeep  std::sort  server  # we patch it\nhelper list_append *\ndrop operator new[]  *\nsystem  *  libvendor.so*",
+        )
+        .unwrap();
+        let action = |function, module| Some(rules.matching(function, Some(module))?.0);
+        assert_eq!(action("std::sort", "/app/server"), Some(Action::Keep));
+        assert_eq!(action("std::sort", "/app/other"), Some(Action::System));
+        assert_eq!(action("list_append", "/app/server"), Some(Action::Helper));
+        assert_eq!(
+            action("anything", "/opt/libvendor.so.3"),
+            Some(Action::System)
+        );
+        assert_eq!(action("anything", "/app/server"), None);
+        let same = Rules::with_own(
+            "keep std::sort  server\nhelper  list_append  *\ndrop  operator new[] *\nsystem * libvendor.so*",
+        );
+        assert_eq!(same.unwrap().digest(), rules.digest());
+        assert_eq!(Rules::with_own("# nothing\n").unwrap().digest(), "");
+        let check = |text: &str, told: &str| {
+            let error = Rules::with_own(text).unwrap_err().to_string();
+            assert!(error.contains(told), "{error}");
+        };
+        check("keep a *\nforget b *", "line 2: \"forget\" is no action");
+        check("drop abort", "line 1: a rule is an action");
+        check("drop * server", "line 1: a rule that drops");
+        check(&"keep a *\n".repeat(OWN_MAX + 1), "line 2001: more than");
     }
 
     #[test]

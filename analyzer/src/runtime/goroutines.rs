@@ -220,6 +220,7 @@ impl Memory<'_, '_> {
             address: CodeAddress::Return(pc),
             trust: Trust::Context,
             trampoline: false,
+            entry: None,
             registers,
         });
         stack.incomplete = cut(stack.frames.len()).or(stack.incomplete);

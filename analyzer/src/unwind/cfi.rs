@@ -127,6 +127,7 @@ impl<'a> Tables<'a> {
             .unwind_info_for_address(section, &self.bases, context, address)
             .ok()?;
         frame.trampoline |= fde.is_signal_trampoline();
+        frame.entry = Some(fde.initial_address());
         let rules = Rules {
             section,
             fde,
@@ -237,6 +238,7 @@ impl<'a, S: UnwindSection<Reader<'a>>> Rules<'_, 'a, S> {
             address,
             trust: Trust::Cfi,
             trampoline: false,
+            entry: None,
             registers,
         })
     }

@@ -65,6 +65,7 @@ pub(super) fn caller_by_code(
         address: CodeAddress::Return(pc),
         trust: Trust::Code,
         trampoline: false,
+        entry: None,
         registers,
     }))
 }

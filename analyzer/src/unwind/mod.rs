@@ -52,6 +52,8 @@ pub struct StackFrame {
     pub trust: Trust,
     /// Whether it is the kernel's signal trampoline.
     pub trampoline: bool,
+    /// Where its function begins in its module's own address space, by call frame information.
+    pub entry: Option<u64>,
     /// Registers in it, as far as they are known.
     pub registers: Registers,
 }
@@ -122,6 +124,7 @@ impl<'s, 'a> Unwinder<'s, 'a> {
             address: CodeAddress::Interrupted(pc),
             trust: Trust::Context,
             trampoline: false,
+            entry: None,
             registers: registers.clone(),
         })
     }
@@ -346,6 +349,7 @@ fn caller(space: &Space<'_>, frame: &StackFrame, pc: u64, sp: u64, trust: Trust)
         address: CodeAddress::Return(pc),
         trust,
         trampoline: false,
+        entry: None,
         registers,
     }
 }

@@ -21,6 +21,7 @@ pub(super) fn caller_by_signal_frame(space: &Space<'_>, frame: &StackFrame) -> O
         address,
         trust: Trust::Cfi,
         trampoline: false,
+        entry: None,
         registers,
     }))
 }

@@ -8,6 +8,7 @@ use crate::jobs;
 use crate::lifecycle::{self, Settled};
 use crate::modules::is_sha256;
 use crate::notices;
+use crate::similar;
 use crate::store::{Store, StoreError};
 use crate::types::DumpStatus;
 use crate::wanted;
@@ -114,10 +115,11 @@ impl Store {
         report: &Report,
         outcome: &Outcome<'_>,
     ) -> Result<Assignment, StoreError> {
-        let home = group_id(&report.signature)?;
+        let signature = group_id(&report.signature)?;
         let stored = files::bytes_in(&self.inner.files.dump(id));
         let (assignment, settled) = self.inner.database.write(|sql| {
             let (key, crashed_at_ms, before) = position(sql, id)?;
+            let home = similar::home(sql, key, &signature, &report.signature)?;
             update_dump(sql, key, report, &home, outcome)?;
             sql.prepare_cached("UPDATE dumps SET stored_bytes = ?2 WHERE key = ?1")?
                 .execute(params![key, crate::database::to_sql(stored)])?;

@@ -27,7 +27,9 @@ pub mod notices;
 pub mod query;
 mod remove;
 mod resolve;
+
 pub mod retention;
+mod similar;
 mod status;
 pub mod store;
 pub mod symbols;

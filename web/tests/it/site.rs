@@ -298,6 +298,7 @@ fn report(record: &Record, title: &str) -> Report {
         function: function.to_owned(),
         kept: rule.is_none(),
         rule: rule.map(ToOwned::to_owned),
+        ..SignatureFrame::default()
     };
     Report {
         schema: 1,
@@ -330,6 +331,7 @@ fn report(record: &Record, title: &str) -> Report {
                 kept("abort", Some("plumbing of abort")),
                 kept("parse_header", None),
             ],
+            ..Signature::default()
         },
         warnings: vec!["one thread is guessed".to_owned()],
     }

@@ -197,7 +197,7 @@ pub fn report(functions: &[&str]) -> Report {
     let kept = |function: &&str| SignatureFrame {
         function: (*function).to_owned(),
         kept: true,
-        rule: None,
+        ..SignatureFrame::default()
     };
     let thread = Thread {
         crashed: true,
@@ -226,6 +226,7 @@ pub fn report(functions: &[&str]) -> Report {
             title: functions.join(" | "),
             hash: sha256(functions.join("\n").as_bytes()),
             frames: functions.iter().map(kept).collect(),
+            ..Signature::default()
         },
         warnings: vec![],
     }

@@ -1,0 +1,275 @@
+//! Finds the group that a signature belongs to: its own, or that of the signature most like it.
+//!
+//! Candidates come from an index of the frames on top, of the same class; whatever the number of
+//! groups, a bounded number of signatures is compared.
+
+use crate::assign::line;
+use crate::store::StoreError;
+use aground_analyzer::group::{Part, SAME, rarity, similarity, weigh};
+use aground_analyzer::report::Signature;
+use rusqlite::{OptionalExtension, Transaction, params};
+use std::collections::BTreeMap;
+
+/// Frames on top that candidates are found by.
+const INDEXED: usize = 4;
+/// Candidates compared per frame.
+const CANDIDATES: i64 = 64;
+
+/// A signature that was compared with another.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Near {
+    /// The group it names.
+    pub(crate) home: String,
+    /// Its title.
+    pub(crate) title: String,
+    /// How alike they are, from 0 to 1.
+    pub(crate) likeness: f64,
+}
+
+/// The group that a signature names: the one it named before, that of the most similar one, that
+/// of the signature which the dump had until now, or its own. It is known by it from now on.
+pub(crate) fn home(
+    sql: &Transaction<'_>,
+    dump: i64,
+    id: &str,
+    signature: &Signature,
+) -> Result<String, StoreError> {
+    let known = sql
+        .prepare_cached("SELECT home FROM signatures WHERE id = ?1")?
+        .query_row([id], |row| row.get(0))
+        .optional()?;
+    if let Some(home) = known {
+        return Ok(home);
+    }
+    let stack = Stack::intern(sql, signature)?;
+    let near = nearest(sql, &stack, None)?.into_iter().next();
+    let (home, founds) = match near.filter(|near| near.likeness >= SAME) {
+        Some(near) => (near.home, false),
+        None => (
+            taken_over(sql, dump, signature)?.unwrap_or_else(|| id.to_owned()),
+            true,
+        ),
+    };
+    insert(sql, id, signature, &stack, (&home, founds))?;
+    Ok(home)
+}
+
+/// The group of the signature that a dump had until now, when the new one is the same signature
+/// made better: symbols came, or the rules are others. A group follows the signature it began
+/// with; its other crashes find their way to it by similarity, or leave.
+fn taken_over(
+    sql: &Transaction<'_>,
+    dump: i64,
+    signature: &Signature,
+) -> Result<Option<String>, StoreError> {
+    let before: Option<(i64, String, String, String)> = sql
+        .prepare_cached(
+            "SELECT s.key, s.home, s.kind, s.revision FROM dumps d JOIN signatures s ON s.id = d.signature
+             WHERE d.key = ?1 AND s.founds",
+        )?
+        .query_row([dump], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
+        .optional()?;
+    let better = |kind: &str| {
+        let rank = |kind: &str| ["facts", "offsets", "symbolic"].iter().position(|known| *known == kind);
+        rank(&signature.kind) > rank(kind) && kind != "label"
+    };
+    let Some((key, home, _, _)) = before
+        .filter(|(_, _, kind, by)| better(kind) || *by != revision(signature))
+    else {
+        return Ok(None);
+    };
+    sql.prepare_cached("UPDATE signatures SET founds = FALSE WHERE key = ?1")?
+        .execute([key])?;
+    sql.prepare_cached(
+        "UPDATE groups SET title = ?2, signature_kind = ?3, signature_version = ?4 WHERE id = ?1",
+    )?
+    .execute(params![home, line(&signature.title), line(&signature.kind), signature.version])?;
+    Ok(Some(home))
+}
+
+/// The frames of a signature as numbers.
+struct Stack {
+    /// Number of kind and class together; frames of others are not compared.
+    class: i64,
+    /// Numbers of the frames that count; negative for helpers.
+    frames: Vec<i64>,
+}
+
+impl Stack {
+    fn intern(sql: &Transaction<'_>, signature: &Signature) -> Result<Self, StoreError> {
+        let class = term(sql, &format!("{} {}", signature.kind, signature.class))?;
+        // What a label or the bare facts decide has nothing to be compared.
+        let compared = matches!(signature.kind.as_str(), "symbolic" | "offsets");
+        let kept = signature
+            .frames
+            .iter()
+            .filter(|frame| compared && frame.kept);
+        let frames = kept.map(|frame| {
+            let number = term(sql, frame.key.as_deref().unwrap_or(&frame.function))?;
+            Ok(if frame.helper.is_some() {
+                -number
+            } else {
+                number
+            })
+        });
+        Ok(Self {
+            class,
+            frames: frames.collect::<Result<_, StoreError>>()?,
+        })
+    }
+
+    fn parts(&self) -> Vec<Part<i64>> {
+        weigh(self.frames.iter().map(|frame| (frame.abs(), *frame < 0)))
+    }
+}
+
+/// The number of a function or class.
+fn term(sql: &Transaction<'_>, text: &str) -> Result<i64, StoreError> {
+    let text = line(text);
+    sql.prepare_cached("INSERT INTO terms (text) VALUES (?1) ON CONFLICT DO NOTHING")?
+        .execute([&text])?;
+    Ok(sql
+        .prepare_cached("SELECT key FROM terms WHERE text = ?1")?
+        .query_row([&text], |row| row.get(0))?)
+}
+
+/// The groups most like a stack, most alike first; each by its most similar signature. A
+/// signature is not compared with itself.
+fn nearest(
+    sql: &Transaction<'_>,
+    stack: &Stack,
+    itself: Option<i64>,
+) -> Result<Vec<Near>, StoreError> {
+    let own = stack.parts();
+    let mut rarities = BTreeMap::new();
+    let mut best: BTreeMap<String, Near> = BTreeMap::new();
+    for (key, candidate) in candidates(sql, stack)? {
+        if Some(key) == itself {
+            continue;
+        }
+        let other = candidate.stack.parts();
+        for part in own.iter().chain(&other) {
+            if !rarities.contains_key(&part.key) {
+                rarities.insert(part.key, rarity(homes_of(sql, part.key)?));
+            }
+        }
+        let likeness = similarity(&own, &other, |key| {
+            rarities.get(key).copied().unwrap_or(1.0)
+        });
+        let near = Near {
+            home: candidate.home,
+            title: candidate.title,
+            likeness,
+        };
+        match best.get(&near.home) {
+            Some(better) if better.likeness >= near.likeness => {}
+            _ => drop(best.insert(near.home.clone(), near)),
+        }
+    }
+    let mut near: Vec<Near> = best.into_values().collect();
+    // Equals stay in the order of their ids, so that the order of arrival does not decide.
+    near.sort_by(|a, b| b.likeness.total_cmp(&a.likeness));
+    Ok(near)
+}
+
+struct Candidate {
+    home: String,
+    title: String,
+    stack: Stack,
+}
+
+fn candidates(
+    sql: &Transaction<'_>,
+    stack: &Stack,
+) -> Result<BTreeMap<i64, Candidate>, StoreError> {
+    let mut found = BTreeMap::new();
+    let mut statement = sql.prepare_cached(
+        "SELECT s.key, s.home, s.title, s.stack FROM signature_frames f JOIN signatures s ON s.key = f.signature
+         WHERE f.class = ?1 AND f.frame = ?2 ORDER BY f.position, f.signature LIMIT ?3",
+    )?;
+    for frame in stack.frames.iter().take(INDEXED) {
+        let rows = statement.query_map(params![stack.class, frame.abs(), CANDIDATES], |row| {
+            let frames: String = row.get(3)?;
+            let frames = frames
+                .split(' ')
+                .filter_map(|number| number.parse().ok())
+                .collect();
+            let candidate = Candidate {
+                home: row.get(1)?,
+                title: row.get(2)?,
+                stack: Stack {
+                    class: stack.class,
+                    frames,
+                },
+            };
+            Ok((row.get(0)?, candidate))
+        })?;
+        for candidate in rows {
+            let (key, candidate) = candidate?;
+            found.insert(key, candidate);
+        }
+    }
+    Ok(found)
+}
+
+/// In how many groups a function is.
+fn homes_of(sql: &Transaction<'_>, frame: i64) -> Result<u64, StoreError> {
+    let homes: i64 = sql
+        .prepare_cached("SELECT homes FROM terms WHERE key = ?1")?
+        .query_row([frame], |row| row.get(0))?;
+    Ok(crate::database::from_sql(homes))
+}
+
+fn insert(
+    sql: &Transaction<'_>,
+    id: &str,
+    signature: &Signature,
+    stack: &Stack,
+    (home, founds): (&str, bool),
+) -> Result<(), StoreError> {
+    let numbers: Vec<String> = stack.frames.iter().map(i64::to_string).collect();
+    let key: i64 = sql
+        .prepare_cached(
+            "INSERT INTO signatures (id, revision, kind, class, home, founds, title, stack)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) RETURNING key",
+        )?
+        .query_row(
+            params![
+                id,
+                revision(signature),
+                line(&signature.kind),
+                stack.class,
+                home,
+                founds,
+                line(&signature.title),
+                numbers.join(" ")
+            ],
+            |row| row.get(0),
+        )?;
+    let mut index = sql.prepare_cached(
+        "INSERT INTO signature_frames (class, frame, position, signature) VALUES (?1, ?2, ?3, ?4)",
+    )?;
+    for (position, frame) in (0_i64..).zip(&stack.frames).take(INDEXED) {
+        index.execute(params![stack.class, frame.abs(), position, key])?;
+    }
+    let mut enter = sql.prepare_cached(
+        "INSERT INTO home_frames (frame, home, signatures) VALUES (?1, ?2, 1)
+         ON CONFLICT (frame, home) DO UPDATE SET signatures = signatures + 1 RETURNING signatures",
+    )?;
+    let mut count = sql.prepare_cached("UPDATE terms SET homes = homes + 1 WHERE key = ?1")?;
+    for frame in stack.frames.iter().map(|frame| frame.abs()) {
+        let signatures: i64 = enter.query_row(params![frame, home], |row| row.get(0))?;
+        if signatures == 1 {
+            count.execute([frame])?;
+        }
+    }
+    Ok(())
+}
+
+/// By which version and which rules of the service's own a signature was made.
+pub(crate) fn revision(signature: &Signature) -> String {
+    match signature.rules.as_str() {
+        "" => signature.version.to_string(),
+        rules => format!("{}+{rules}", signature.version),
+    }
+}
