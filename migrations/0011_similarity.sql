@@ -37,3 +37,17 @@ CREATE TABLE home_frames (
   signatures INTEGER NOT NULL,
   PRIMARY KEY (frame, home)
 ) STRICT, WITHOUT ROWID;
+
+-- What crashes have had until now; they are signed anew, and keep their groups.
+INSERT INTO terms (text) VALUES ('');
+INSERT INTO signatures (id, revision, kind, class, home, founds, title, stack)
+  SELECT d.signature, '1', coalesce(g.signature_kind, 'facts'), t.key, d.home, TRUE, coalesce(g.title, ''), ''
+  FROM (SELECT DISTINCT signature, home FROM dumps WHERE signature IS NOT NULL AND home IS NOT NULL) d
+  JOIN terms t ON t.text = '' LEFT JOIN groups g ON g.id = d.home;
+
+-- Groups whose last crash went to another when it was signed anew: their ids still name something.
+CREATE TABLE group_forwards (
+  old_id TEXT PRIMARY KEY,
+  new_id TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX group_forwards_by_target ON group_forwards (new_id);

@@ -365,3 +365,10 @@ pub struct SignatureFrame {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub helper: Option<String>,
 }
+
+impl SignatureFrame {
+    /// What is compared of it when it counts.
+    pub fn key(&self) -> &str {
+        self.key.as_deref().unwrap_or(&self.function)
+    }
+}

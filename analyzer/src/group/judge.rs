@@ -1,6 +1,6 @@
 //! Decides frame by frame what counts.
 
-use super::normalize;
+use super::normalize::{lambda_among_arguments, normalize};
 use super::rules::{Action, Rules, file_name, in_app};
 use crate::report::{Frame, SignatureFrame, Trust};
 use std::collections::BTreeMap;
@@ -8,6 +8,10 @@ use std::collections::BTreeMap;
 /// How many frames make a signature. The first ones tell which bug it is, the others by which way
 /// it was reached; those further out say little and are many.
 pub const MAX_KEPT: usize = 8;
+
+/// The same where the first frames are the nameless way from a failure to the kernel: a panic's is
+/// a dozen functions long.
+pub(super) const MAX_NAMELESS_WAY: usize = 24;
 
 /// Frames looked at in search of a recursion.
 const RECURSION_MAX: usize = 256;
@@ -38,6 +42,8 @@ pub(super) struct Judged<'f> {
     /// The rule that says that it never decides alone.
     pub(super) helper: Option<String>,
     system: bool,
+    /// Whether it is a function of the C library that calls nothing of the program's.
+    library: bool,
 }
 
 impl Judged<'_> {
@@ -102,26 +108,58 @@ pub(super) fn judge<'f>(
         .iter()
         .filter_map(|f| f.function.as_deref())
         .any(|f| f.contains("std::rt::lang_start"));
-    let mut judged: Vec<Judged<'_>> = frames
-        .iter()
-        .map(|frame| by_rules(frame, rust, rules))
+    let mut judged: Vec<Judged<'_>> = (0..frames.len())
+        .filter_map(|at| by_rules(frames.get(at..)?, rust, rules))
         .collect();
+    drop_inside_library(&mut judged);
     drop_around_signals(&mut judged, handler_frames);
-    let certain = judged
-        .iter()
-        .any(|f| f.counts() && f.frame.trust != Trust::Scan);
-    for frame in judged
-        .iter_mut()
-        .filter(|f| certain && f.frame.trust == Trust::Scan)
-    {
-        frame.drop_for("guess: found by scanning the stack");
-    }
+    drop_undescribed(&mut judged);
+    drop_guesses(&mut judged);
     if judged.iter().any(|f| f.counts() && !f.system) {
         for frame in judged.iter_mut().filter(|f| f.system) {
             frame.drop_for("system: not the application's own code");
         }
     }
     judged
+}
+
+/// Compilers describe every function of a program to unwinders, musl's hand-written code and C
+/// library do not: without names that tells `strlen` from the program it is linked into.
+fn drop_undescribed(judged: &mut [Judged<'_>]) {
+    let described = |judged: &Judged<'_>| judged.frame.entry.is_some();
+    if judged
+        .iter()
+        .any(|frame| frame.counts() && described(frame))
+    {
+        for frame in judged.iter_mut().filter(|frame| frame.name.is_none()) {
+            if !described(frame) {
+                frame.drop_for("undescribed: no unwind information, as of a C library's own code");
+            }
+        }
+    }
+}
+
+/// What was found by its looks does not count where something is certain. A nameless function
+/// whose own unwind information led on is no guess any more.
+fn drop_guesses(judged: &mut [Judged<'_>]) {
+    let led_on: Vec<bool> = judged
+        .iter()
+        .skip(1)
+        .map(|outer| outer.frame.trust == Trust::Cfi)
+        .chain([false])
+        .collect();
+    let guess = |judged: &Judged<'_>, led_on: bool| {
+        let described = judged.name.is_none() && judged.frame.entry.is_some();
+        judged.frame.trust == Trust::Scan && !(described && led_on)
+    };
+    let mut all = judged.iter().zip(&led_on);
+    if all.any(|(frame, led_on)| frame.counts() && !guess(frame, *led_on)) {
+        for (frame, led_on) in judged.iter_mut().zip(led_on) {
+            if guess(frame, led_on) {
+                frame.drop_for("guess: found by scanning the stack");
+            }
+        }
+    }
 }
 
 /// A handler that ran after the fact is not the fact. A handler that is itself what failed, of a
@@ -140,17 +178,23 @@ fn drop_around_signals(judged: &mut [Judged<'_>], handler_frames: usize) {
     }
 }
 
-fn by_rules<'f>(frame: &'f Frame, rust: bool, rules: &Rules) -> Judged<'f> {
-    let name = frame
-        .function
-        .as_deref()
-        .map(normalize)
-        .filter(|name| !name.is_empty());
+/// What a function of the C library calls is its own business.
+fn drop_inside_library(judged: &mut [Judged<'_>]) {
+    let last = judged.iter().rposition(|frame| frame.library);
+    for frame in judged.iter_mut().take(last.unwrap_or(0)) {
+        frame.drop_for("library: called by a function of the C library");
+    }
+}
+
+/// Judges the first of these frames; the others are its callers.
+fn by_rules<'f>(frames: &'f [Frame], rust: bool, rules: &Rules) -> Option<Judged<'f>> {
+    let (frame, callers) = frames.split_first()?;
     let mut judged = Judged {
         frame,
-        name,
+        name: name_of(frame, callers),
         rule: None,
         helper: None,
+        library: false,
         system: !in_app(frame.module.as_deref(), frame.function.as_deref()),
     };
     let module = frame.module.as_deref();
@@ -158,26 +202,42 @@ fn by_rules<'f>(frame: &'f Frame, rust: bool, rules: &Rules) -> Judged<'f> {
         judged.rule = module
             .is_none()
             .then(|| "nowhere: the address lies in no module".to_owned());
-        return judged;
+        return Some(judged);
     };
     if rust && name == "main" {
         judged.rule = Some("startup: Rust's wrapper of main".to_owned());
-        return judged;
+        return Some(judged);
     }
     match rules.matching(name, module) {
+        Some((Action::Library, rule)) => (judged.rule, judged.library) = (Some(rule), true),
         Some((Action::Drop, rule)) => judged.rule = Some(rule),
         Some((Action::Helper, rule)) => judged.helper = Some(rule),
         Some((Action::System, _)) => judged.system = true,
         Some((Action::Keep, _)) => judged.system = false,
         None => {}
     }
-    judged
+    Some(judged)
 }
 
-/// Symbolic when the topmost frame that counts has a name; then those without drop out.
-pub(super) fn choose_kind(judged: &mut [Judged<'_>]) -> Kind {
+/// The normalized name. gcc's debug information calls every lambda `operator()`; the library's
+/// function that calls it names it whole among its template arguments.
+fn name_of(frame: &Frame, callers: &[Frame]) -> Option<String> {
+    let function = frame.function.as_deref()?;
+    let caller = callers
+        .first()
+        .and_then(|caller| caller.function.as_deref());
+    let name = match caller.and_then(lambda_among_arguments) {
+        Some(lambda) if function == "operator()" => lambda,
+        _ => normalize(function),
+    };
+    Some(name).filter(|name| !name.is_empty())
+}
+
+/// Symbolic when the topmost frame that counts has a name, or the program told one; then those
+/// without drop out.
+pub(super) fn choose_kind(judged: &mut [Judged<'_>], told: bool) -> Kind {
     let first = judged.iter().find(|frame| frame.counts());
-    if first.is_none_or(|frame| frame.name.is_none()) {
+    if !told && first.is_none_or(|frame| frame.name.is_none()) {
         return Kind::Offsets;
     }
     for frame in judged.iter_mut().filter(|frame| frame.name.is_none()) {
@@ -215,14 +275,14 @@ pub(super) fn keep_recursion(judged: &mut [Judged<'_>], kind: Kind) {
 }
 
 /// Recursion of any depth counts once, and only the first frames count.
-pub(super) fn keep_first_of_each(judged: &mut [Judged<'_>], kind: Kind) {
+pub(super) fn keep_first_of_each(judged: &mut [Judged<'_>], kind: Kind, most: usize) {
     let mut seen: Vec<String> = Vec::new();
     for frame in judged.iter_mut().filter(|frame| frame.counts()) {
         let key = frame.key(kind);
         if seen.contains(&key) {
             frame.drop_for("recursion: counted above");
-        } else if seen.len() >= MAX_KEPT {
-            frame.drop_for(format!("depth: only the first {MAX_KEPT} count"));
+        } else if seen.len() >= most {
+            frame.drop_for(format!("depth: only the first {most} count"));
         } else {
             seen.push(key);
         }

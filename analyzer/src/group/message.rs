@@ -1,5 +1,6 @@
 //! Takes from what a program said the words that are the bug's own.
 
+use super::normalize;
 use crate::report::Cause;
 
 /// The longest message text that counts, characters.
@@ -10,7 +11,13 @@ const MAX_MESSAGE: usize = 160;
 pub(super) fn spoken(cause: &Cause) -> String {
     let message = cause.message.as_deref().unwrap_or_default();
     match cause.kind.as_str() {
-        "assertion" => fold_numbers(asserted(message)),
+        "assertion" => {
+            let words = fold_numbers(asserted(message));
+            match asserting_function(cause) {
+                Some(function) => format!("{function}: {words}"),
+                None => words,
+            }
+        }
         // Whichever of its threads was interrupted, it is this circle.
         "deadlock" => message.to_owned(),
         "panic" => fold_data(&without_quotations(message)),
@@ -18,8 +25,14 @@ pub(super) fn spoken(cause: &Cause) -> String {
     }
 }
 
-/// ``prog: file.c:42: func: Assertion `n < 4' failed.`` → `n < 4`.
+/// ``prog: file.c:42: func: Assertion `n < 4' failed.`` and
+/// `Assertion failed: n < 4 (file.c: func: 42)` → `n < 4`.
 fn asserted(message: &str) -> &str {
+    if let Some(rest) = message.strip_prefix("Assertion failed: ") {
+        return rest
+            .rsplit_once(" (")
+            .map_or(rest, |(expression, _)| expression);
+    }
     let Some((_, rest)) = message.split_once("ssertion `") else {
         return message;
     };
@@ -27,11 +40,49 @@ fn asserted(message: &str) -> &str {
         .map_or(rest, |(expression, _)| expression)
 }
 
-/// Quoted text in a panic is data.
+/// The function that failed by the message's own words, which need no symbols: glibc writes
+/// ``prog: file.c:42: func: Assertion `…``, musl `Assertion failed: … (file.c: func: 42)`.
+pub(super) fn asserting_function(cause: &Cause) -> Option<String> {
+    let message = cause
+        .message
+        .as_deref()
+        .filter(|_| cause.kind == "assertion")?;
+    let by_glibc = || {
+        let (before, _) = message.split_once(": Assertion `")?;
+        // C++ writes the whole signature, with colons of its own.
+        let (_, function) = before.split_once(": ")?;
+        Some(
+            function
+                .split_once(": ")
+                .map_or(function, |(_, function)| function),
+        )
+    };
+    let by_musl = || {
+        let (place, _) = message
+            .strip_prefix("Assertion failed: ")?
+            .rsplit_once(": ")?;
+        Some(place.rsplit_once(": ")?.1)
+    };
+    let function = normalize(by_glibc().or_else(by_musl)?.trim());
+    let plain = |c: char| c.is_alphanumeric() || "_:~<>{}()., ".contains(c);
+    (!function.is_empty() && function.chars().all(plain)).then_some(function)
+}
+
+/// Quoted text in a panic is data, unless it is code: `Option::unwrap()`, `left == right`.
 fn without_quotations(message: &str) -> String {
-    let parts = message.split(['"', '`']).enumerate();
-    parts
-        .filter(|(at, _)| at % 2 == 0)
+    let code = |part: &str| {
+        let plain = part.bytes().all(|b| b.is_ascii_graphic() || b == b' ');
+        let known = matches!(part, "None" | "Err" | "Some" | "Ok");
+        known
+            || plain
+                && ["::", " == ", " != "]
+                    .iter()
+                    .any(|mark| part.contains(mark))
+    };
+    let outside = message.split('"').step_by(2);
+    outside
+        .flat_map(|part| part.split('`').enumerate())
+        .filter(|(at, part)| at % 2 == 0 || code(part))
         .map(|(_, part)| part)
         .collect()
 }
@@ -54,7 +105,7 @@ fn fold_data(message: &str) -> String {
         });
         rest = after;
     }
-    folded
+    folded.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// Every number and address becomes `N`.

@@ -31,7 +31,9 @@ pub fn normalize(name: &str) -> String {
         return fold_go_closure(name).to_owned();
     }
     let folded = fold(name);
-    cpu_variant(without_return_type(&folded)).to_owned()
+    let name = folded.strip_suffix(" const").unwrap_or(&folded);
+    let name = cpu_variant(without_return_type(name));
+    without_lambda(name).to_owned()
 }
 
 fn strip_clones(mut name: &str) -> &str {
@@ -61,13 +63,10 @@ fn is_go(name: &str) -> bool {
     !name.contains("::") && !name.starts_with('.') && last.contains('.') && !last.contains(' ')
 }
 
-/// `main.serve.func2.1` is the same closure as `main.serve.func1` after an edit above it.
+/// `main.serve.func2.1` is part of `main.serve`, as a lambda of C++ is of its function.
 fn fold_go_closure(name: &str) -> &str {
     let stem = name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.');
-    match stem.strip_suffix(".func") {
-        Some(_) => stem,
-        None => name,
-    }
+    stem.strip_suffix(".func").unwrap_or(name)
 }
 
 /// Position of the bracket that closes one already open.
@@ -102,7 +101,8 @@ fn fold(name: &str) -> String {
                 folded.push_str("()");
                 after.get(1..).unwrap_or_default()
             }
-            '(' => "",
+            '(' => past_arguments(after),
+            '$' if folded.ends_with("::") => fold_clang_lambda(&mut folded, after),
             _ => push(&mut folded, c, after),
         };
     }
@@ -118,21 +118,91 @@ fn is_operator(folded: &str) -> bool {
     folded.ends_with("operator") || folded.ends_with("operator<")
 }
 
-/// Template or generic arguments. At the head of a Rust path `<Type as Trait>` names the type.
+/// A lambda or closure is part of the text of the function that it stands in, and is inlined into it
+/// by one compiler and not by another: it has that function's name.
+fn without_lambda(mut name: &str) -> &str {
+    loop {
+        let call = name.strip_suffix("::operator()");
+        let call = call.filter(|rest| rest.ends_with("{lambda}"));
+        let local = call.unwrap_or(name).rsplit_once("::");
+        match local {
+            Some((function, "{lambda}" | "{closure}" | "{async_fn}" | "{async_block}")) => {
+                name = function;
+            }
+            _ => return name,
+        }
+    }
+}
+
+/// Arguments end a name, unless what follows is local to the function: a lambda, a class.
+fn past_arguments(after: &str) -> &str {
+    let rest = closing(after, '(', ')').and_then(|close| after.get(close.saturating_add(1)..));
+    let rest = rest.map(|rest| rest.strip_prefix(" const").unwrap_or(rest));
+    rest.filter(|rest| rest.starts_with("::")).unwrap_or("")
+}
+
+/// `$_2`, by its number among all lambdas of the file, is clang's name of one.
+fn fold_clang_lambda<'a>(folded: &mut String, after: &'a str) -> &'a str {
+    let Some(number) = after.strip_prefix('_') else {
+        return push(folded, '$', after);
+    };
+    folded.push_str("{lambda}");
+    number.trim_start_matches(|c: char| c.is_ascii_digit())
+}
+
+/// The function whose lambda a function of a C++ library was made for: `shop::pay` of
+/// `std::__invoke<shop::pay(long int)::<lambda()> >`.
+pub(super) fn lambda_among_arguments(name: &str) -> Option<String> {
+    let name = name.get(..name.floor_char_boundary(MAX_NAME))?;
+    let end = name.find("::<lambda").or_else(|| name.find("::{lambda"))?;
+    let before = name.get(..end)?;
+    // Backwards over the arguments of the function that it is local to, to where its name begins.
+    let mut depth = 0_usize;
+    let start = before.char_indices().rev().find(|(_, c)| {
+        match c {
+            ')' | '>' => depth = depth.saturating_add(1),
+            '(' | '<' | ',' | ' ' if depth == 0 => return true,
+            '(' | '<' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        false
+    });
+    let scope = before.get(start.map_or(0, |(at, _)| at.saturating_add(1))..)?;
+    Some(normalize(scope))
+}
+
+/// Template or generic arguments. At the head of a Rust path `<Type as Trait>` names the type, and
+/// the trait where the type is one of the language's own: only its crate may implement that.
 fn fold_angle<'a>(folded: &mut String, after: &'a str) -> &'a str {
     let Some(close) = closing(after, '<', '>') else {
         return "";
     };
     let inner = after.get(..close).unwrap_or_default();
-    if folded.is_empty() {
-        let subject = inner
-            .split_once(" as ")
-            .map_or(inner, |(subject, _)| subject);
-        folded.push_str(&fold(subject));
+    let rest = after.get(close.saturating_add(1)..).unwrap_or_default();
+    if folded.is_empty() || (folded.ends_with("::") && inner.starts_with("impl ")) {
+        let inner = inner.strip_prefix("impl ").unwrap_or(inner);
+        folded.clear();
+        folded.push_str(&subject(inner));
+    } else if folded.ends_with("::") {
+        // `item::<usize>`: the same function as `item` of legacy names.
+        folded.truncate(folded.len().saturating_sub(2));
     } else {
         folded.push_str("<T>");
     }
-    after.get(close.saturating_add(1)..).unwrap_or_default()
+    rest
+}
+
+/// Whose function it is: of `Type as Trait`, `Trait for Type`, or `Type`.
+fn subject(inner: &str) -> String {
+    let (kind, of) = match (inner.split_once(" as "), inner.split_once(" for ")) {
+        (Some((kind, of)), _) | (None, Some((of, kind))) => (kind, Some(of)),
+        (None, None) => (inner, None),
+    };
+    match (kind.contains("::"), of) {
+        (true, _) => fold(kind),
+        (false, Some(of)) => fold(of),
+        (false, None) => "core::primitive".to_owned(),
+    }
 }
 
 /// `{lambda(int)#2}`, `{{closure}}`, `{closure#0}`, `{impl#3}`: the word without number and arguments.
@@ -210,10 +280,7 @@ mod tests {
             "(anonymous namespace)::charge(int)",
             "(anonymous namespace)::charge",
         );
-        check(
-            "main::{lambda(int)#2}::operator()(int) const",
-            "main::{lambda}::operator()",
-        );
+        check("main::{lambda(int)#2}::operator()(int) const", "main");
         check(
             "std::ostream& std::operator<< <std::char_traits<char> >(std::ostream&, char const*)",
             "std::operator<< <T>",
@@ -234,20 +301,61 @@ mod tests {
             "core[5f1c9c2f8a7d3e10]::option::Option<u32>::unwrap",
             "core::option::Option<T>::unwrap",
         );
-        check("shop::serve::{{closure}}", "shop::serve::{closure}");
-        check("shop::serve::{closure#3}", "shop::serve::{closure}");
+        check("shop::serve::{{closure}}", "shop::serve");
+        check("shop::pay(long)::$_2::operator() const", "shop::pay");
+        check(
+            "shop::pay(long)::{lambda(int)#1}::operator()(int) const",
+            "shop::pay",
+        );
+        check("Ways<&shop::pay(long)>::direct", "Ways<T>::direct");
+        check("shop::find::<alloc::string::String>", "shop::find");
+        check(
+            "<usize as core::slice::index::SliceIndex<[u8]>>::index",
+            "core::slice::index::SliceIndex<T>::index",
+        );
+        check(
+            "core::slice::index::<impl core::ops::index::Index<I> for [T]>::index",
+            "core::ops::index::Index<T>::index",
+        );
+        check("<[u8] as shop::Sum>::sum", "shop::Sum::sum");
+        check("<*const usize>::read", "core::primitive::read");
+        check(
+            "shop::a::<impl shop::Sum for shop::Cart>::sum",
+            "shop::Cart::sum",
+        );
+        check("shop::serve::{closure#3}", "shop::serve");
         check(
             "core::ops::function::FnOnce::call_once{{vtable.shim}}",
             "core::ops::function::FnOnce::call_once{vtable.shim}",
         );
         check("main.(*Server).handle", "main.(*Server).handle");
-        check("main.serve.func2.1", "main.serve.func");
+        check("main.serve.func2.1", "main.serve");
         check(
             "github.com/shop/cart.Add[...]",
             "github.com/shop/cart.Add[...]",
         );
         check("runtime.goexit.abi0", "runtime.goexit.abi0");
         check("", "");
+    }
+
+    #[test]
+    fn lambdas_are_named_by_those_that_call_them() {
+        let check = |name: &str, expected: Option<&str>| {
+            assert_eq!(lambda_among_arguments(name).as_deref(), expected, "{name}");
+        };
+        let lambda = Some("shop::pay");
+        check("std::__invoke<shop::pay(long int)::<lambda()> >", lambda);
+        check(
+            "std::__invoke_impl<void, shop::pay(std::vector<int>)::<lambda(int)>, int>",
+            lambda,
+        );
+        check("std::__invoke<shop::pay(long)::{lambda()#1}>", lambda);
+        check(
+            "std::__invoke<shop::Cart<int>::pay(long)::<lambda()> >",
+            Some("shop::Cart<T>::pay"),
+        );
+        check("std::sort<int*>", None);
+        check("::<lambda", Some(""));
     }
 
     #[test]

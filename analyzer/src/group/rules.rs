@@ -16,6 +16,8 @@ pub(super) enum Action {
     Keep,
     /// It does not count.
     Drop,
+    /// Neither it nor what it calls counts.
+    Library,
     /// It counts, but its caller must be the same too.
     Helper,
     /// It is not the application's own code, and counts only when nothing else is there.
@@ -111,7 +113,7 @@ impl Rules {
         if let Some((action, rule)) = own {
             return Some((*action, rule.told("own rule")));
         }
-        let sets = [plumbing(), startup(), system(), helpers()];
+        let sets = [library(), plumbing(), startup(), system(), helpers()];
         sets.into_iter().find_map(|set| {
             let rule = set.matching(function, module)?;
             Some((set.action, rule.told(set.name)))
@@ -194,6 +196,12 @@ fn parse_own(line: &str) -> Result<Option<(Action, Rule)>, String> {
     Ok(Some((action, rule)))
 }
 
+fn library() -> &'static RuleSet {
+    static RULES: OnceLock<RuleSet> = OnceLock::new();
+    let text = include_str!("../../rules/library.txt");
+    RULES.get_or_init(|| RuleSet::parse("library", Action::Library, text))
+}
+
 fn plumbing() -> &'static RuleSet {
     static RULES: OnceLock<RuleSet> = OnceLock::new();
     let text = include_str!("../../rules/plumbing.txt");
@@ -221,10 +229,10 @@ fn helpers() -> &'static RuleSet {
 /// Whether a function carries a failure to the kernel, whatever module it is in.
 pub(crate) fn is_plumbing(function: &str) -> bool {
     let name = super::normalize(function);
-    plumbing()
-        .rules
-        .iter()
-        .any(|rule| glob(&rule.function, &name))
+    let mut rules = [library(), plumbing()]
+        .into_iter()
+        .flat_map(|set| &set.rules);
+    rules.any(|rule| glob(&rule.function, &name))
 }
 
 /// Whether a frame belongs to the application rather than to a system library or a language's run
@@ -274,6 +282,7 @@ fn glob(pattern: &str, text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]
@@ -293,7 +302,7 @@ mod tests {
 
     #[test]
     fn every_rule_line_is_understood() {
-        for set in [plumbing(), startup(), system(), helpers()] {
+        for set in [library(), plumbing(), startup(), system(), helpers()] {
             assert!(set.rules.len() > 10, "{}", set.name);
             for rule in &set.rules {
                 assert!(!rule.function.is_empty() && !rule.module.is_empty());
@@ -325,6 +334,9 @@ mod tests {
             "start",
             "main",
             "mylogger_assert",
+            "get_meta",
+            "printf_core",
+            "free_list",
         ] {
             check(function);
         }

@@ -1,9 +1,11 @@
 //! Makes the signature of what counts.
 
-use super::judge::{Judged, Kind, choose_kind, judge, keep_first_of_each, keep_recursion};
-use super::message::spoken;
+use super::judge::{
+    Kind, MAX_KEPT, MAX_NAMELESS_WAY, choose_kind, judge, keep_first_of_each, keep_recursion,
+};
+use super::message::{asserting_function, spoken};
 use super::rules::{Rules, file_name};
-use crate::report::{Cause, Frame, Report, Signature};
+use crate::report::{Cause, Frame, Report, Signature, SignatureFrame};
 use sha2::{Digest, Sha256};
 
 /// The version of algorithm and rules. The rule files are part of it.
@@ -27,12 +29,24 @@ pub struct SignFacts<'a> {
 /// The signature of a crash from its crashed thread's frames, innermost first.
 pub fn sign(frames: &[Frame], cause: &Cause, facts: &SignFacts<'_>, rules: &Rules) -> Signature {
     let mut judged = judge(frames, facts.handler_frames, rules);
-    let kind = choose_kind(&mut judged);
+    let told = asserting_function(cause);
+    let kind = choose_kind(&mut judged, told.is_some());
     if cause.kind == "stack-overflow" {
         keep_recursion(&mut judged, kind);
     }
-    keep_first_of_each(&mut judged, kind);
-    let kept: Vec<&Judged<'_>> = judged.iter().filter(|frame| frame.counts()).collect();
+    let most = match (kind, class(&cause.kind)) {
+        (Kind::Offsets, "abort") => MAX_NAMELESS_WAY,
+        _ => MAX_KEPT,
+    };
+    keep_first_of_each(&mut judged, kind, most);
+    let mut frames: Vec<SignatureFrame> = judged
+        .into_iter()
+        .map(|frame| frame.explained(kind))
+        .collect();
+    if let Some(told) = told {
+        begin_with(&mut frames, told);
+    }
+    let kept: Vec<&SignatureFrame> = frames.iter().filter(|frame| frame.kept).collect();
     let kind = if kept.is_empty() { Kind::Facts } else { kind };
     let class = class_of(cause);
     Signature {
@@ -43,11 +57,26 @@ pub fn sign(frames: &[Frame], cause: &Cause, facts: &SignFacts<'_>, rules: &Rule
         hash: hash(&identity(&kept, kind, facts), kind, &class),
         class,
         handler_frames: facts.handler_frames,
-        frames: judged
-            .into_iter()
-            .map(|frame| frame.explained(kind))
-            .collect(),
+        frames,
     }
+}
+
+/// Puts the function first that the program itself says has failed: it may have been inlined, or
+/// have no symbol.
+fn begin_with(frames: &mut Vec<SignatureFrame>, function: String) {
+    let first = frames.iter().position(|frame| frame.kept).unwrap_or(0);
+    if frames
+        .get(first)
+        .is_some_and(|frame| frame.function == function)
+    {
+        return;
+    }
+    let told = SignatureFrame {
+        function,
+        kept: true,
+        ..SignatureFrame::default()
+    };
+    frames.insert(first, told);
 }
 
 /// The signature of a report that is there already, by other rules or a later version of ours.
@@ -83,7 +112,11 @@ pub fn class(kind: &str) -> &str {
         | "freed-memory"
         | "wild-jump"
         | "truncated-mapping"
-        | "misaligned-access" => "memory",
+        | "misaligned-access"
+        | "heap-corruption"
+        | "stack-smashing"
+        | "pure-virtual-call"
+        | "illegal-instruction" => "memory",
         other => other,
     }
 }
@@ -99,17 +132,17 @@ fn class_of(cause: &Cause) -> String {
     }
 }
 
-fn identity(kept: &[&Judged<'_>], kind: Kind, facts: &SignFacts<'_>) -> Vec<String> {
+fn identity(kept: &[&SignatureFrame], kind: Kind, facts: &SignFacts<'_>) -> Vec<String> {
     match kind {
         Kind::Facts => vec![
             facts.executable.unwrap_or_default().to_owned(),
             facts.signal.to_owned(),
         ],
-        _ => kept.iter().map(|frame| frame.key(kind)).collect(),
+        _ => kept.iter().map(|frame| frame.key().to_owned()).collect(),
     }
 }
 
-fn title(kept: &[&Judged<'_>], kind: Kind, facts: &SignFacts<'_>) -> String {
+fn title(kept: &[&SignatureFrame], kind: Kind, facts: &SignFacts<'_>) -> String {
     if kind == Kind::Facts {
         let executable = facts.executable.map_or("an unknown program", file_name);
         return format!("{} in {executable}", facts.signal);
@@ -117,7 +150,7 @@ fn title(kept: &[&Judged<'_>], kind: Kind, facts: &SignFacts<'_>) -> String {
     let labels: Vec<String> = kept
         .iter()
         .take(TITLE_FRAMES)
-        .map(|frame| frame.label())
+        .map(|frame| frame.function.clone())
         .collect();
     labels.join(" | ")
 }

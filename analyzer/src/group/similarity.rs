@@ -1,5 +1,5 @@
 //! How alike two stacks are: aligned in linear time, each frame weighted by where it stands and how
-//! rare it is (after FaST, Rodrigues et al., MSR 2022).
+//! rare it is (after `FaST`, Rodrigues et al., MSR 2022).
 //!
 //! A frame's weight falls with the square of its distance from the top, and with the number of
 //! groups it is in: what is on top of many bugs' stacks (a wrapper, a helper that everybody hands
@@ -37,10 +37,7 @@ pub struct Part<K> {
 /// The frames of a signature that count, by their keys.
 pub fn parts(signature: &Signature) -> Vec<Part<&str>> {
     let kept = signature.frames.iter().filter(|frame| frame.kept);
-    weigh(kept.map(|frame| {
-        let key = frame.key.as_deref().unwrap_or(&frame.function);
-        (key, frame.helper.is_some())
-    }))
+    weigh(kept.map(|frame| (frame.key(), frame.helper.is_some())))
 }
 
 /// Gives each key, in order from the top, its weight; `true` marks a helper.

@@ -1,5 +1,7 @@
 //! Stacks and the signatures they must have.
 
+#![allow(clippy::unwrap_used)]
+
 use super::*;
 use crate::report::{Address, Cause, Frame, Signature, Trust};
 
@@ -149,7 +151,7 @@ fn titles() {
             "start_thread@/usr/lib/libc.so.6",
         ],
         "symbolic",
-        "shop::Cart<T>::add | operator()",
+        "shop::Cart<T>::add | serve",
     );
     check(
         &[
@@ -187,6 +189,122 @@ fn titles() {
         "libfoo.so.1+0x20",
     );
     check(&[], "facts", "SIGSEGV in server");
+}
+
+#[test]
+fn what_the_c_library_calls_is_its_own_business() {
+    let check = |frames: &[&str], title: &str| {
+        assert_eq!(signed(frames, "null-dereference", "").title, title);
+    };
+    check(&["get_meta", "free", "release", "main"], "release | main");
+    check(
+        &["get_meta", "release", "main"],
+        "get_meta | release | main",
+    );
+    check(
+        &[
+            "memchr",
+            "printf_core",
+            "vfprintf",
+            "snprintf",
+            "log_line",
+            "main",
+        ],
+        "log_line | main",
+    );
+    check(
+        &["compare", "msort_with_tmp.part.0", "qsort", "rank", "main"],
+        "compare | rank | main",
+    );
+}
+
+#[test]
+fn an_overflow_is_its_recursion_wherever_it_ended() {
+    let hash = |frames: &[&str]| signed(frames, "stack-overflow", "").hash;
+    let walk = [
+        "walk", "visit", "walk", "visit", "walk", "visit", "walk", "visit", "walk",
+    ];
+    let with = |first: &[&'static str], last: &[&'static str]| hash(&[first, &walk, last].concat());
+    let whole = with(&[], &["main"]);
+    assert_eq!(whole, with(&["leaf"], &["get", "main"]));
+    assert_eq!(whole, with(&["format", "visit"], &["run", "serve", "main"]));
+    assert_ne!(whole, hash(&["walk", "main"]));
+    assert_ne!(whole, signed(&walk, "null-dereference", "").hash);
+}
+
+#[test]
+fn an_assertion_names_its_function_without_symbols() {
+    let glibc = "p: a.c:3: reserve: Assertion `left >= 0' failed.";
+    let musl = "Assertion failed: left >= 0 (a.c: reserve: 3)";
+    let cpp = "p: a.cc:3: int shop::reserve(long): Assertion `left >= 0' failed.";
+    let hash = |frames: &[&str], message| signed(frames, "assertion", message).hash;
+    let title = |frames: &[&str], message| signed(frames, "assertion", message).title;
+    assert_eq!(
+        title(&["reserve", "order", "main"], glibc),
+        "reserve | order | main"
+    );
+    assert_eq!(title(&["order", "main"], glibc), "reserve | order | main");
+    assert_eq!(title(&["?+10", "?+20"], glibc), "reserve");
+    assert_eq!(title(&["order"], cpp), "shop::reserve | order");
+    assert_eq!(hash(&["?+10", "?+20"], glibc), hash(&["?+77"], musl));
+    assert_ne!(hash(&["?+10"], glibc), hash(&["?+10"], cpp));
+    assert_eq!(title(&["order"], "no assertion: at: all"), "order");
+}
+
+#[test]
+fn nameless_functions_count_by_where_they_begin() {
+    let at = |offset: u64, entry: Option<u64>, trust| Frame {
+        module: Some("/app/server".to_owned()),
+        build_id: Some("abcd".to_owned()),
+        offset: Some(Address(offset)),
+        entry: entry.map(Address),
+        in_app: true,
+        trust,
+        ..Frame::default()
+    };
+    let main = || at(0x2010, Some(0x2000), Trust::Cfi);
+    let title = |frames: &[Frame]| {
+        let (cause, facts) = (Cause::default(), SignFacts::default());
+        sign(frames, &cause, &facts, Rules::built_in()).title
+    };
+    let whole = [at(0x1010, Some(0x1000), Trust::Context), main()];
+    assert_eq!(title(&whole), "server+0x1000 | server+0x2000");
+    let musl = [
+        at(0x9000, None, Trust::Context),
+        at(0x9100, None, Trust::Code),
+        at(0x1018, Some(0x1000), Trust::Scan),
+        main(),
+    ];
+    assert_eq!(title(&musl), "server+0x1000 | server+0x2000");
+    let junk = [
+        at(0x1010, Some(0x1000), Trust::Context),
+        at(0x3000, None, Trust::Scan),
+        main(),
+    ];
+    assert_eq!(title(&junk), title(&whole));
+}
+
+#[test]
+fn signing_again_says_the_same() {
+    let frames = ["on_crash@/app/server", "!restorer", "parse", "main"];
+    let first = signed(&frames, "null-dereference", "");
+    assert_eq!(first.title, "parse | main");
+    let mut report = crate::analyze::without_memory(&crate::analyze::Facts::default());
+    report.cause.kind = "null-dereference".to_owned();
+    report.process.executable = Some("/app/server".to_owned());
+    report.process.signal.name = "SIGSEGV".to_owned();
+    report.threads = vec![crate::report::Thread {
+        frames: stack(&frames),
+        ..Default::default()
+    }];
+    report.signature = first.clone();
+    assert_eq!(sign_again(&report, Rules::built_in()), first);
+    let own = Rules::with_own("drop parse server").unwrap();
+    let again = sign_again(&report, &own);
+    assert_eq!(
+        (again.title.as_str(), again.rules.as_str()),
+        ("main", own.digest())
+    );
 }
 
 #[test]

@@ -140,6 +140,7 @@ impl Store {
                 groups::join(sql, &group, key, crashed_at_ms)?;
                 if let Some(before) = before {
                     groups::leave(sql, &before, key)?;
+                    similar::forward(sql, &before, &group)?;
                 }
                 if outcome.fresh {
                     settled = lifecycle::came(sql, &group, key)?;

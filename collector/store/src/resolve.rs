@@ -20,13 +20,16 @@ impl Store {
         found.parse().map_err(|_| not_found("dump", reference))
     }
 
-    /// The group a prefix names. The id of a group that was merged into another means that one.
+    /// The group a prefix names. The id of a group that was merged into another,
+    /// or whose crashes were all signed anew, means that one.
     pub fn resolve_group(&self, reference: &str) -> Result<String, ResolveError> {
         let (prefix, end) = range("group", reference)?;
         let found = self.inner.database.read(|sql| {
             let mut statement = sql.prepare_cached(
                 "SELECT id FROM groups WHERE id >= ?1 AND id < ?2
                  UNION SELECT group_id FROM group_lives WHERE group_id >= ?1 AND group_id < ?2
+                   AND group_id NOT IN (SELECT old_id FROM group_forwards)
+                 UNION SELECT new_id FROM group_forwards WHERE old_id >= ?1 AND old_id < ?2
                  ORDER BY 1 LIMIT ?3",
             )?;
             let rows =

@@ -9,6 +9,7 @@ use aground_analyzer::group::{Part, SAME, rarity, similarity, weigh};
 use aground_analyzer::report::Signature;
 use rusqlite::{OptionalExtension, Transaction, params};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 /// Frames on top that candidates are found by.
 const INDEXED: usize = 4;
@@ -70,11 +71,15 @@ fn taken_over(
         .query_row([dump], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
         .optional()?;
     let better = |kind: &str| {
-        let rank = |kind: &str| ["facts", "offsets", "symbolic"].iter().position(|known| *known == kind);
+        let rank = |kind: &str| {
+            ["facts", "offsets", "symbolic"]
+                .iter()
+                .position(|known| *known == kind)
+        };
         rank(&signature.kind) > rank(kind) && kind != "label"
     };
-    let Some((key, home, _, _)) = before
-        .filter(|(_, _, kind, by)| better(kind) || *by != revision(signature))
+    let Some((key, home, _, _)) =
+        before.filter(|(_, _, kind, by)| better(kind) || *by != revision(signature))
     else {
         return Ok(None);
     };
@@ -83,8 +88,32 @@ fn taken_over(
     sql.prepare_cached(
         "UPDATE groups SET title = ?2, signature_kind = ?3, signature_version = ?4 WHERE id = ?1",
     )?
-    .execute(params![home, line(&signature.title), line(&signature.kind), signature.version])?;
+    .execute(params![
+        home,
+        line(&signature.title),
+        line(&signature.kind),
+        signature.version
+    ])?;
     Ok(Some(home))
+}
+
+/// Lets the id of a group that lost its last crash name the one that the crash is in now.
+pub(crate) fn forward(sql: &Transaction<'_>, old: &str, new: &str) -> Result<(), StoreError> {
+    let gone = "SELECT NOT EXISTS (SELECT 1 FROM groups WHERE id = ?1 AND crashes > 0)";
+    let gone: bool = sql
+        .prepare_cached(gone)?
+        .query_row([old], |row| row.get(0))?;
+    sql.prepare_cached("DELETE FROM group_forwards WHERE old_id = ?1")?
+        .execute([new])?;
+    if gone {
+        sql.prepare_cached("UPDATE group_forwards SET new_id = ?2 WHERE new_id = ?1")?
+            .execute([old, new])?;
+        sql.prepare_cached(
+            "INSERT OR REPLACE INTO group_forwards (old_id, new_id) VALUES (?1, ?2)",
+        )?
+        .execute([old, new])?;
+    }
+    Ok(())
 }
 
 /// The frames of a signature as numbers.
@@ -98,14 +127,19 @@ struct Stack {
 impl Stack {
     fn intern(sql: &Transaction<'_>, signature: &Signature) -> Result<Self, StoreError> {
         let class = term(sql, &format!("{} {}", signature.kind, signature.class))?;
-        // What a label or the bare facts decide has nothing to be compared.
-        let compared = matches!(signature.kind.as_str(), "symbolic" | "offsets");
+        // What a label or the bare facts decide has nothing to be compared. The nameless way from
+        // a failure to abort() is the same for many bugs, and looks like one.
+        let compared = match signature.kind.as_str() {
+            "symbolic" => true,
+            "offsets" => signature.class != "abort",
+            _ => false,
+        };
         let kept = signature
             .frames
             .iter()
             .filter(|frame| compared && frame.kept);
         let frames = kept.map(|frame| {
-            let number = term(sql, frame.key.as_deref().unwrap_or(&frame.function))?;
+            let number = term(sql, frame.key())?;
             Ok(if frame.helper.is_some() {
                 -number
             } else {
@@ -149,8 +183,8 @@ fn nearest(
         }
         let other = candidate.stack.parts();
         for part in own.iter().chain(&other) {
-            if !rarities.contains_key(&part.key) {
-                rarities.insert(part.key, rarity(homes_of(sql, part.key)?));
+            if let Entry::Vacant(unknown) = rarities.entry(part.key) {
+                unknown.insert(rarity(homes_of(sql, part.key)?));
             }
         }
         let likeness = similarity(&own, &other, |key| {

@@ -19,8 +19,8 @@ pub struct Crash {
     pub way: String,
     /// Which build.
     pub build: String,
-    /// Whether its functions have names.
-    pub named: bool,
+    /// Where its functions have their names from: `dwarf`, `symtab` or `none`.
+    pub names: String,
     /// Its report, signed by today's rules.
     pub report: Report,
 }
@@ -75,7 +75,7 @@ fn crash(file: &Path) -> Crash {
         },
         way: way.to_owned(),
         build: build.to_owned(),
-        named,
+        names: names.to_owned(),
         report,
     }
 }

@@ -19,7 +19,7 @@ use measure::{Score, Table};
 use std::path::Path;
 
 /// Orders of arrival that are tried.
-const ORDERS: u64 = 5;
+const ORDERS: u64 = 3;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -41,10 +41,16 @@ fn main() {
 fn measure_all(crashes: &[Crash]) {
     println!("{} crashes", crashes.len());
     let mut table = Table::default();
-    for (what, named) in [("with symbols", true), ("without", false)] {
+    let parts: [(&str, &[&str]); 4] = [
+        ("with symbols", &["dwarf", "symtab"]),
+        ("of these, debug information", &["dwarf"]),
+        ("of these, symbol tables only", &["symtab"]),
+        ("stripped", &["none"]),
+    ];
+    for (what, names) in parts {
         let part: Vec<&Crash> = crashes
             .iter()
-            .filter(|crash| crash.named == named)
+            .filter(|crash| names.contains(&crash.names.as_str()))
             .collect();
         if part.is_empty() {
             continue;
@@ -56,7 +62,7 @@ fn measure_all(crashes: &[Crash]) {
             if order == 0 || !score.mixed.is_empty() {
                 measure::print_mixed(&part, &groups, &score);
             }
-            if order == 0 {
+            if order == 0 && names.len() == 1 {
                 measure::print_split(&part, &groups);
             }
             score

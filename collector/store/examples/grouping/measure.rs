@@ -138,7 +138,7 @@ pub fn print_programs(crashes: &[Crash]) {
         for program in ["c", "cc", "rs", "go"] {
             let part: Vec<&Crash> = crashes
                 .iter()
-                .filter(|crash| crash.named == named && crash.program == program)
+                .filter(|crash| (crash.names != "none") == named && crash.program == program)
                 .collect();
             if part.is_empty() {
                 continue;

@@ -98,10 +98,12 @@ fn complete_linkage(mut distances: Vec<Vec<f64>>) -> Vec<usize> {
             return cluster;
         }
         alive[from] = false;
-        for other in 0..count {
-            let farther = distances[from][other].max(distances[into][other]);
-            distances[into][other] = farther;
-            distances[other][into] = farther;
+        let farther = distances[from].clone();
+        for (other, row) in distances.iter_mut().enumerate() {
+            row[into] = row[into].max(farther[other]);
+        }
+        for (distance, farther) in distances[into].iter_mut().zip(farther) {
+            *distance = distance.max(farther);
         }
         for member in &mut cluster {
             if *member == from {

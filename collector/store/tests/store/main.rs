@@ -9,4 +9,5 @@ mod keeping;
 mod lifecycle;
 mod queries;
 mod recovery;
+mod similar;
 mod symbols;

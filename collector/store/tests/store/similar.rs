@@ -1,0 +1,164 @@
+//! Which group a crash finds, in whatever order crashes come.
+
+use crate::given::{Given, record, report};
+use aground_analyzer::report::{Address, Report};
+use std::collections::BTreeSet;
+
+/// A report whose frames have no names.
+fn nameless(offsets: &[u64]) -> Report {
+    let names: Vec<String> = offsets
+        .iter()
+        .map(|offset| format!("server+{offset:#x}"))
+        .collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut report = report(&names);
+    "offsets".clone_into(&mut report.signature.kind);
+    for (frame, offset) in report.signature.frames.iter_mut().zip(offsets) {
+        frame.key = Some(format!("abcd+{offset:#x}"));
+    }
+    for (frame, offset) in report.threads[0].frames.iter_mut().zip(offsets) {
+        (frame.function, frame.offset) = (None, Some(Address(*offset)));
+    }
+    report
+}
+
+/// Takes one crash in per report; the group of each.
+fn groups(given: &Given, reports: &[Report]) -> Vec<String> {
+    let mut ids = Vec::new();
+    for (number, report) in (1..).zip(reports) {
+        let id = given.admitted(&record(number));
+        given.store.save_report(&id, report).unwrap();
+        ids.push(id);
+    }
+    ids.iter()
+        .map(|id| given.summary(id).group.unwrap())
+        .collect()
+}
+
+#[test]
+fn one_bug_by_many_ways_is_one_group_whatever_comes_first() {
+    let stacks: [&[&str]; 7] = [
+        &["parse", "get", "serve", "main"],
+        &["render", "get", "serve", "main"],
+        &["parse", "post", "retry", "serve", "main"],
+        &["get", "serve", "main"],
+        &["render", "post", "main"],
+        &["parse", "replay", "main"],
+        &["walk", "parse", "replay", "main"],
+    ];
+    let bugs = [0, 1, 0, 2, 1, 0, 3];
+    for first in 0..stacks.len() {
+        let given = Given::new();
+        let order: Vec<usize> = (0..stacks.len())
+            .map(|at| (at * 3 + first) % stacks.len())
+            .collect();
+        let reports: Vec<Report> = order.iter().map(|at| report(stacks[*at])).collect();
+        let groups = groups(&given, &reports);
+        for (a, one) in order.iter().zip(&groups) {
+            for (b, other) in order.iter().zip(&groups) {
+                assert_eq!(
+                    bugs[*a] == bugs[*b],
+                    one == other,
+                    "{:?} {:?}",
+                    stacks[*a],
+                    stacks[*b]
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn causes_that_do_not_look_alike_stay_apart() {
+    let given = Given::new();
+    let mut asserted = report(&["parse", "get", "main"]);
+    asserted.signature.class = "assertion: n".to_owned();
+    asserted.signature.hash.replace_range(..1, "0");
+    let labelled = |hash: &str| {
+        let mut report = report(&["parse", "get", "main"]);
+        "label".clone_into(&mut report.signature.kind);
+        report.signature.hash = hash.repeat(32);
+        report
+    };
+    let reports = [
+        report(&["parse", "get", "main"]),
+        asserted,
+        labelled("1a"),
+        labelled("2b"),
+    ];
+    let groups: BTreeSet<String> = groups(&given, &reports).into_iter().collect();
+    assert_eq!(groups.len(), 4);
+}
+
+#[test]
+fn when_symbols_come_a_group_keeps_its_id() {
+    let given = Given::new();
+    let stacks: [&[u64]; 3] = [
+        &[0x1000, 0x2000, 0x9000],
+        &[0x1000, 0x3000, 0x9000],
+        &[0x4000, 0x9000],
+    ];
+    let before = groups(&given, &stacks.map(nameless));
+    assert_eq!((&before[0], before[0] != before[2]), (&before[1], true));
+    let named: [&[&str]; 3] = [
+        &["parse", "get", "main"],
+        &["parse", "post", "main"],
+        &["render", "main"],
+    ];
+    for (number, functions) in (1..).zip(named) {
+        given
+            .store
+            .save_report(&record(number).id, &report(functions))
+            .unwrap();
+    }
+    let group = |number: u8| given.summary(&record(number).id).group.unwrap();
+    assert_eq!(
+        [group(1), group(2), group(3)],
+        [before[0].clone(), before[0].clone(), before[2].clone()]
+    );
+    let title = given
+        .store
+        .group(&before[0], crate::given::hour())
+        .unwrap()
+        .title;
+    assert_eq!(title, "parse | get | main");
+}
+
+#[test]
+fn a_bug_that_is_known_by_name_already_takes_its_nameless_crashes_in() {
+    let given = Given::new();
+    let known = groups(
+        &given,
+        &[
+            report(&["parse", "get", "main"]),
+            nameless(&[0x1000, 0x2000]),
+        ],
+    );
+    assert_ne!(known[0], known[1]);
+    given
+        .store
+        .save_report(&record(2).id, &report(&["parse", "post", "main"]))
+        .unwrap();
+    assert_eq!(given.summary(&record(2).id).group.unwrap(), known[0]);
+    // Whoever has the old id finds the group that it became.
+    assert_eq!(given.store.resolve_group(&known[1]).unwrap(), known[0]);
+}
+
+#[test]
+fn a_crash_that_turns_out_to_be_another_bug_leaves() {
+    let given = Given::new();
+    let before = groups(
+        &given,
+        &[
+            report(&["parse", "get", "main"]),
+            report(&["parse", "post", "main"]),
+        ],
+    );
+    assert_eq!(before[0], before[1]);
+    given
+        .store
+        .save_report(&record(2).id, &report(&["render", "post", "main"]))
+        .unwrap();
+    assert_ne!(given.summary(&record(2).id).group.unwrap(), before[0]);
+    assert_eq!(given.summary(&record(1).id).group.unwrap(), before[0]);
+}
