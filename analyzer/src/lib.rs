@@ -31,6 +31,7 @@ pub mod pclntab;
 pub mod report;
 pub mod runtime;
 pub mod scene;
+pub mod script;
 pub mod signals;
 pub mod space;
 pub mod symbols;

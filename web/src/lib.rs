@@ -40,7 +40,7 @@ impl App {
 pub fn router(app: App) -> Router {
     use api::{
         cores, decisions, doctor, dumps, events, governor, groups, health, import, modules, notify,
-        prune, status, symbols,
+        prune, rules, status, symbols,
     };
     Router::new()
         .route("/healthz", get(health::alive))
@@ -82,6 +82,9 @@ pub fn router(app: App) -> Router {
         )
         .route("/api/v1/governor/{key}", delete(governor::reset_one))
         .route("/api/v1/notify", get(notify::list))
+        .route("/api/v1/rules", get(rules::list))
+        .route("/api/v1/rules/run", post(rules::run))
+        .route("/api/v1/dumps/{ref}/properties", get(rules::properties))
         .route("/api/v1/notify/{name}/test", post(notify::test))
         .route("/api/v1/groups", get(groups::list))
         .route("/api/v1/groups/{ref}", get(groups::show))

@@ -117,10 +117,10 @@ mod tests {
 
     #[test]
     fn only_what_all_ways_share_is_shown() {
-        assert_eq!(common(&[]), []);
+        assert_eq!(common(&[]), Vec::<u64>::new());
         assert_eq!(common(&[vec![1, 2]]), [2, 1]);
         assert_eq!(common(&[vec![1, 2, 4], vec![1, 3, 4]]), [4, 1]);
-        assert_eq!(common(&[vec![1], vec![2]]), []);
+        assert_eq!(common(&[vec![1], vec![2]]), Vec::<u64>::new());
         assert_eq!(common(&[vec![1], vec![1, 2]]), [1]);
     }
 }

@@ -49,6 +49,33 @@ pub struct Config {
     pub symbols: Symbols,
     /// Who is told of what changes.
     pub notify: Notify,
+    /// Rules for known bugs, and scripts.
+    pub rules: RulesConfig,
+}
+
+/// Rules for known bugs, and scripts.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RulesConfig {
+    /// Where `*.toml` and `*.rhai` files are; it may be absent.
+    pub directory: Option<PathBuf>,
+    /// Whether those that come with the program are used.
+    pub shipped: bool,
+    /// Seconds that the scripts of one dump may take together.
+    pub seconds: u64,
+    /// Bytes of memory that they may take.
+    pub memory: u64,
+}
+
+impl Default for RulesConfig {
+    fn default() -> Self {
+        Self {
+            directory: Some("/etc/aground/rules.d".into()),
+            shipped: true,
+            seconds: 5,
+            memory: 256 << 20,
+        }
+    }
 }
 
 /// Engines that are asked for what is not on disk.
@@ -103,6 +130,7 @@ impl Default for Config {
             runtimes: Runtimes::default(),
             symbols: Symbols::default(),
             notify: Notify::default(),
+            rules: RulesConfig::default(),
         }
     }
 }
@@ -287,6 +315,10 @@ impl Config {
             config if !(1..=86_400).contains(&config.symbols.fetch_seconds) => {
                 wrong("fetch_seconds", "between 1 and 86400")
             }
+            config if config.rules.seconds == 0 || config.rules.memory < 32 << 20 => wrong(
+                "[rules]",
+                "at least 1 second and 33554432 bytes (32 MiB) for scripts",
+            ),
             config if !config.runtime_dir.is_absolute() => wrong("runtime_dir", "an absolute path"),
             _ => Ok(self),
         }

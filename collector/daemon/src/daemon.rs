@@ -5,7 +5,7 @@ use crate::debuginfod::{self, Servers};
 use crate::metrics::Metrics;
 use crate::runtimes::Engines;
 use crate::status::Live;
-use crate::{import, intake, notify, queue, retention, runtimes};
+use crate::{import, intake, notify, queue, retention, rules, runtimes};
 use aground_helper::id::DumpId;
 use aground_store::{Store, StoreError};
 use serde::{Deserialize, Serialize};
@@ -48,6 +48,8 @@ pub(crate) struct Inner {
     pub(crate) news: Notify,
     /// Told when there is something to deliver.
     pub(crate) deliver: Notify,
+    /// Rules and scripts as they were read last.
+    pub(crate) rules: rules::Rules,
     /// Permits to take in cores that are handed in.
     pub(crate) importing: Semaphore,
     /// Cores that could not be made lean since the start.
@@ -145,6 +147,7 @@ impl Daemon {
             servers: Servers::new(&config.symbols.debuginfod),
             lacking: Notify::new(),
             news: Notify::new(),
+            rules: rules::Rules::default(),
             deliver: Notify::new(),
             importing: Semaphore::new(import::AT_ONCE),
             unthinnable: Mutex::default(),

@@ -3,6 +3,7 @@
 use crate::daemon::{Event, Inner, blocking, chain};
 use crate::label;
 use crate::metrics::End;
+use crate::rules;
 use crate::status::now_ms;
 use crate::symbols;
 use crate::worker::{self, Failed, WorkerError};
@@ -248,6 +249,7 @@ async fn keep(
         if new_group || regressed.is_some() {
             daemon.news.notify_one();
         }
+        rules::apply(daemon, id, &group).await;
         // Memory that was to be kept until now may go.
         daemon.retain.notify_one();
         if lacks {

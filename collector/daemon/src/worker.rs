@@ -17,6 +17,7 @@ use crate::symbols;
 use aground_analyzer::analyze::{self, Conclusion, Facts};
 use aground_analyzer::manifest::{DebugFile, DebugSource, Manifest, ModuleFile};
 use aground_analyzer::report::{ProcessFacts, Report, Signal};
+use aground_analyzer::script::Answer;
 use aground_helper::id::DumpId;
 use aground_helper::record::{Access, Kept, Module, Policy, Process, Record};
 use aground_store::symbols::Source;
@@ -142,6 +143,30 @@ pub(crate) async fn analyze(daemon: &Arc<Inner>, id: &DumpId) -> Result<Conclusi
     let task = task.await.unwrap_or(Err(WorkerError::Stopped))?;
     let child = start(daemon, &program, "worker", task.files).map_err(WorkerError::Start)?;
     conversation::hold(child, &task.manifest, Limits::of(daemon)).await
+}
+
+/// Runs scripts on a dump: `task` is a `script::Task`.
+pub(crate) async fn run_scripts(
+    daemon: &Arc<Inner>,
+    task: &[u8],
+) -> Result<Vec<Answer>, WorkerError> {
+    let rules = &daemon.config.rules;
+    let limits = Limits {
+        seconds: rules.seconds,
+        memory: rules.memory,
+    };
+    let program = program(daemon).map_err(WorkerError::Start)?;
+    let mut command = command(daemon, &program, "script");
+    // Of two limits the last counts.
+    command
+        .args(["--memory", &rules.memory.to_string()])
+        .args(["--seconds", &rules.seconds.to_string()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let child = command.spawn().map_err(WorkerError::Start)?;
+    let held = conversation::hold(child, task, limits).await;
+    held.map_err(|failed| failed.error)
 }
 
 /// What the record alone says of a crash, without an analyzer.

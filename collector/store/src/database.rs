@@ -7,7 +7,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Every migration in order; number 1 is the first. Append-only, see `migrations/README.md`.
-const MIGRATIONS: [&str; 11] = [
+const MIGRATIONS: [&str; 12] = [
     include_str!("../../../migrations/0001_initial.sql"),
     include_str!("../../../migrations/0002_retention.sql"),
     include_str!("../../../migrations/0003_identity.sql"),
@@ -19,6 +19,7 @@ const MIGRATIONS: [&str; 11] = [
     include_str!("../../../migrations/0009_notices.sql"),
     include_str!("../../../migrations/0010_used_symbols.sql"),
     include_str!("../../../migrations/0011_similarity.sql"),
+    include_str!("../../../migrations/0012_properties.sql"),
 ];
 
 /// Connections that only read. Pages and API calls are short, so a few are enough.

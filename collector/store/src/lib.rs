@@ -24,6 +24,7 @@ pub mod lifecycle;
 mod modules;
 mod names;
 pub mod notices;
+pub mod properties;
 pub mod query;
 mod remove;
 mod resolve;

@@ -15,6 +15,7 @@ pub mod modules;
 pub mod notify;
 pub mod parameters;
 pub mod prune;
+pub mod rules;
 pub mod status;
 pub mod symbols;
 

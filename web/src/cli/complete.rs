@@ -89,7 +89,8 @@ impl Answer {
                 writeln!(text, "{value}")
             };
         }
-        text + &format!(":{}\n", self.directive)
+        let _ = writeln!(text, ":{}", self.directive);
+        text
     }
 }
 
@@ -244,7 +245,7 @@ mod tests {
     async fn shells_get_verbs_flags_and_keys() {
         check(
             &[""],
-            "ls\ninspect\nbt\ngroups\ncp\ndebug\nimport\nlog\nrm\npin\nunpin\nprune\ngovernor\nsymbols\nnotify\nstatus\n:4\n",
+            "ls\ninspect\nbt\ngroups\ncp\ndebug\nimport\nlog\nrm\npin\nunpin\nprune\ngovernor\nsymbols\nnotify\nrules\nstatus\n:4\n",
         )
         .await;
         check(&["l"], "ls\nlog\n:4\n").await;
@@ -263,7 +264,7 @@ mod tests {
         check(&["no-such", ""], ":4\n").await;
         check(
             &[],
-            "ls\ninspect\nbt\ngroups\ncp\ndebug\nimport\nlog\nrm\npin\nunpin\nprune\ngovernor\nsymbols\nnotify\nstatus\n:4\n",
+            "ls\ninspect\nbt\ngroups\ncp\ndebug\nimport\nlog\nrm\npin\nunpin\nprune\ngovernor\nsymbols\nnotify\nrules\nstatus\n:4\n",
         )
         .await;
     }

@@ -27,6 +27,7 @@ mod private_core;
 pub mod progress;
 pub mod prune;
 pub mod rm;
+pub mod rules;
 pub mod serve;
 pub mod session;
 pub mod status;
@@ -142,6 +143,9 @@ pub enum DumpVerb {
     /// Show who is told of what changes, and send test messages
     #[command(help_template = HELP, subcommand_required = true, arg_required_else_help = true)]
     Notify(notify::Arguments),
+    /// Show, check and run the rules for known bugs and the scripts
+    #[command(help_template = HELP, subcommand_required = true, arg_required_else_help = true)]
+    Rules(rules::Arguments),
     /// Show the state of the daemon and its store
     #[command(help_template = HELP)]
     Status(status::Arguments),
@@ -221,6 +225,7 @@ pub fn run_dump_verb(
         DumpVerb::Governor(arguments) => governor::run(arguments, session).await,
         DumpVerb::Symbols(arguments) => symbols::run(&arguments, session).await,
         DumpVerb::Notify(arguments) => notify::run(arguments, session).await,
+        DumpVerb::Rules(arguments) => rules::run(arguments, session).await,
         DumpVerb::Status(arguments) => status::run(&arguments, session).await,
     })
 }

@@ -3,8 +3,7 @@
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-const USAGE: &str =
-    "usage: aground-analyzer worker|names|describe [--memory BYTES] [--seconds N] [--parent PID]";
+const USAGE: &str = "usage: aground-analyzer worker|names|describe|script [--memory BYTES] [--seconds N] [--parent PID]";
 /// The report is the only thing written; one this large is a mistake.
 const OUTPUT_MAX: u64 = 64 << 20;
 
@@ -24,7 +23,7 @@ impl Limits {
     pub fn from_arguments(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
         if !matches!(
             arguments.next().as_deref(),
-            Some("worker" | "names" | "describe")
+            Some("worker" | "names" | "describe" | "script")
         ) {
             return Err(USAGE.to_owned());
         }

@@ -11,6 +11,9 @@
 //! `aground-analyzer describe` with the same options reads a file of symbols from standard input
 //! and writes a [`Description`](aground_analyzer::describe::Description) of it.
 //!
+//! `aground-analyzer script` with the same options reads a [`Task`](aground_analyzer::script::Task)
+//! from standard input, runs its scripts and writes their answers.
+//!
 //! `aground-analyzer escape` sets the same limits, enters the same sandbox and tries to get out
 //! of it: a line for each attempt, and exit status 0 when all were refused.
 
@@ -23,6 +26,7 @@ use aground_analyzer::dump::source::CoreBytes;
 use aground_analyzer::manifest::{DRAFT_END, Manifest};
 use aground_analyzer::mapped::Bytes;
 use aground_analyzer::report::Report;
+use aground_analyzer::script;
 use aground_sandbox::escape::{Attempt, try_everything};
 use aground_sandbox::{Confined, confine};
 use handed::Handed;
@@ -34,11 +38,17 @@ use std::process::ExitCode;
 /// A larger manifest is refused: the daemon writes a few hundred bytes per module.
 const MANIFEST_MAX: u64 = 16 << 20;
 
+/// The most bytes of scripts, record and report.
+const TASK_MAX: u64 = 80 << 20;
+/// Room for the program itself besides the memory that scripts may use.
+const ADDRESS_SPACE: u64 = 128 << 20;
+
 fn main() -> ExitCode {
     let ran = match std::env::args().nth(1).as_deref() {
         Some("escape") => escape(),
         Some("describe") => describe_file(),
         Some("names") => answer(),
+        Some("script") => run_scripts(),
         _ => run(),
     };
     match ran {
@@ -117,6 +127,24 @@ fn answer() -> Result<(), String> {
         .map_err(|error| format!("cannot set limits: {error}"))?;
     write(&handed.answer(&manifest), &[])
         .map_err(|error| format!("cannot write the answers: {error}"))
+}
+
+/// Runs scripts on what is known of a dump: no file is handed over.
+fn run_scripts() -> Result<(), String> {
+    let limits = Limits::from_arguments(std::env::args().skip(1))?;
+    enter(limits)?;
+    let mut text = Vec::new();
+    let read = io::stdin().take(TASK_MAX).read_to_end(&mut text);
+    read.map_err(|error| format!("cannot read the task: {error}"))?;
+    limits
+        .seal(ADDRESS_SPACE)
+        .map_err(|error| format!("cannot set limits: {error}"))?;
+    let task = serde_json::from_slice(&text).map_err(|error| error.to_string())?;
+    drop(text);
+    let answers = serde_json::to_vec(&script::run(&task)).map_err(|error| error.to_string())?;
+    io::stdout()
+        .write_all(&answers)
+        .map_err(|error| error.to_string())
 }
 
 fn conclude(core: Option<Result<Bytes, String>>, handed: &mut Handed, facts: &Facts) -> Conclusion {

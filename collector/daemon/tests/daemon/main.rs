@@ -8,4 +8,5 @@ mod given;
 mod intake;
 mod notify;
 mod retention;
+mod rules;
 mod workers;

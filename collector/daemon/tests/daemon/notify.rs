@@ -148,8 +148,13 @@ async fn news_arrives_signed_though_the_server_fails_is_slow_and_hangs_at_first(
         _ => say(stream, "200 OK"),
     });
     let hanging = Hook::start(|_, _| std::thread::sleep(Duration::from_mins(1)));
-    let given =
-        given(&(webhook("good", &hook, "") + &webhook("hanging", &hanging, "attempts = 2")));
+    let given = given(
+        &[
+            webhook("good", &hook, ""),
+            webhook("hanging", &hanging, "attempts = 2"),
+        ]
+        .concat(),
+    );
     bug(&given, 1);
     given.crash(1);
     given.crash(2);

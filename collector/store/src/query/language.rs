@@ -36,6 +36,8 @@ pub(crate) enum Test {
     Text(Field, Pattern),
     /// A label is there, with a value when one is given.
     Label(String, Option<Pattern>),
+    /// A script found a property, with a value when one is given.
+    Property(String, Option<Pattern>),
     SignalNumber(i64),
     Pid(i64),
     /// Real user id on the host.
@@ -89,7 +91,8 @@ pub(crate) enum Field {
 }
 
 /// Every field name, for suggestions.
-const FIELDS: [&str; 42] = [
+const FIELDS: [&str; 43] = [
+    "property",
     "owner",
     "hostname",
     "confidence",
@@ -208,7 +211,11 @@ impl Query {
         self.clauses.iter().any(|clause| {
             matches!(
                 clause.test,
-                Test::Text(Field::Group, _) | Test::Status(_) | Test::Kept(_) | Test::Pinned(_)
+                Test::Text(Field::Group, _)
+                    | Test::Property(..)
+                    | Test::Status(_)
+                    | Test::Kept(_)
+                    | Test::Pinned(_)
             )
         })
     }
@@ -370,6 +377,12 @@ impl Word {
             "compose_project" => Field::ComposeProject,
             "compose_service" => Field::ComposeService,
             "label" => return self.label(),
+            "property" => {
+                return self.label().map(|test| match test {
+                    Test::Label(key, value) => Test::Property(key, value),
+                    other => other,
+                });
+            }
             "status" => return self.status(),
             "kept" => return self.one_of("kept", KEPT).map(Test::Kept),
             "pinned" => {

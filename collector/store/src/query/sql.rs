@@ -40,6 +40,7 @@ impl Condition {
         match test {
             Test::Text(field, pattern) => self.text(*field, pattern),
             Test::Label(key, value) => self.label(key, value.as_ref()),
+            Test::Property(key, value) => self.property(key, value.as_ref()),
             Test::SignalNumber(number) => self.push("d.signal_number = ?", [Value::from(*number)]),
             Test::Uid(uid) => self.push("d.uid = ?", [Value::from(*uid)]),
             Test::Confidence(word) => {
@@ -162,6 +163,17 @@ impl Condition {
         self.sql.push(')');
     }
 
+    /// What a script found out about the dump.
+    fn property(&mut self, key: &str, value: Option<&Pattern>) {
+        let sql = "EXISTS (SELECT 1 FROM dump_properties p WHERE p.dump = d.key AND p.key = ?";
+        self.push(sql, [key.to_owned().into()]);
+        if let Some(pattern) = value {
+            self.sql.push_str(" AND ");
+            self.column("p.value", pattern);
+        }
+        self.sql.push(')');
+    }
+
     fn any_column(&mut self, columns: &[&str], pattern: &Pattern) {
         self.sql.push('(');
         for (index, column) in columns.iter().enumerate() {
@@ -237,7 +249,9 @@ fn alternatives(clauses: &[Clause]) -> Vec<Vec<&Clause>> {
 fn same_field(a: &Clause, b: &Clause) -> bool {
     match (&a.test, &b.test) {
         (Test::Text(a, _), Test::Text(b, _)) => a == b,
-        (Test::Label(a, _), Test::Label(b, _)) => a == b,
+        (Test::Label(a, _), Test::Label(b, _)) | (Test::Property(a, _), Test::Property(b, _)) => {
+            a == b
+        }
         (Test::SignalNumber(_), Test::SignalNumber(_) | Test::Text(Field::Signal, _))
         | (Test::Text(Field::Signal, _), Test::SignalNumber(_))
         | (Test::Pid(_), Test::Pid(_))

@@ -61,6 +61,8 @@ pub struct DumpPage {
     signal_code: Option<String>,
     address: Option<String>,
     sender: Option<String>,
+    /// What scripts found: key, value, script.
+    properties: Vec<(String, Brief, String)>,
     waiting: bool,
     failed: bool,
     /// Whether the report is what a stopped analysis had found.
@@ -133,6 +135,7 @@ impl DumpPage {
             signal_code: signal.and_then(|signal| signal.code_name.clone()),
             address: signal.and_then(|signal| Some(signal.address?.to_string())),
             sender: signal.and_then(|signal| Some(signal.sender_pid?.to_string())),
+            properties: Vec::new(),
             waiting,
             failed,
             partial: report.is_some_and(|report| report.partial.is_some()),
@@ -307,13 +310,18 @@ pub async fn page(
 ) -> Result<Response, Trouble> {
     let read = move |store: &Store| {
         let id = store.resolve_dump(&reference)?;
-        store.dump(&id).map_err(Trouble::from)
+        Ok::<_, Trouble>((store.dump(&id)?, store.properties(&id)?))
     };
-    let mut dump = blocking(&app, read).await?;
+    let (mut dump, properties) = blocking(&app, read).await?;
     if let Some(report) = &mut dump.report {
         stack::name_threads(report, &dump.record);
     }
-    Ok(html(&DumpPage::new(&dump, time::now_ms())))
+    let mut page = DumpPage::new(&dump, time::now_ms());
+    page.properties = properties
+        .into_iter()
+        .map(|found| (found.key, Brief::new(&found.value, 200), found.script))
+        .collect();
+    Ok(html(&page))
 }
 
 /// `POST /dumps/{ref}/analyze`: analyses again, back to the page.

@@ -25,6 +25,7 @@ fn shown(query: &Query) -> String {
                 Test::Pinned(pinned) => format!("pinned={pinned}"),
                 Test::Since(at) => format!("since={}", NOW - at),
                 Test::Until(at) => format!("until={}", NOW - at),
+                Test::Property(key, value) => format!("property {key}={value:?}"),
                 Test::Word(pattern) => format!("word~{}", pattern.like_anywhere()),
             };
             format!("{sign}{test}")
