@@ -241,7 +241,7 @@ mod tests {
             [property("x", "true")]
         );
         assert_eq!(
-            found("property(\"a\", 1); property(\"a\", \"2\n3\")"),
+            found("property(\"a\", 1); property(\"a\", \"2\\n3\")"),
             [property("a", "2 3")]
         );
     }

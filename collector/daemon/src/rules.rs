@@ -157,22 +157,13 @@ impl Inner {
     }
 }
 
-/// Applies everything to a dump that has a report now.
+/// Applies everything to a dump that has a report now: scripts first, so that rules can ask for
+/// what they found.
 pub(crate) async fn apply(daemon: &Arc<Inner>, dump: &DumpId, group: &str) {
-    let (inner, id, group) = (Arc::clone(daemon), dump.clone(), group.to_owned());
-    let set = blocking("apply rules", move || {
-        let set = inner.rules();
-        for loaded in &set.rules {
-            if let Err(error) = apply_rule(&inner.store, loaded, &id, &group) {
-                tracing::warn!(rule = loaded.rule.name, dump = %id, error = chain(&error), "a rule could not be applied");
-            }
-        }
-        set
-    });
-    let Some(set) = set.await else { return };
-    if set.scripts.is_empty() {
+    let inner = Arc::clone(daemon);
+    let Some(set) = blocking("read rules", move || inner.rules()).await else {
         return;
-    }
+    };
     match run_scripts(daemon, &set, dump, None).await {
         Ok(Some(answers)) => keep(daemon, dump, answers).await,
         Ok(None) => {}
@@ -184,6 +175,15 @@ pub(crate) async fn apply(daemon: &Arc<Inner>, dump: &DumpId, group: &str) {
             daemon.note_mistake("(all)", dump, mistake);
         }
     }
+    let (inner, id, group) = (Arc::clone(daemon), dump.clone(), group.to_owned());
+    let apply = move || {
+        for loaded in &set.rules {
+            if let Err(error) = apply_rule(&inner.store, loaded, &id, &group) {
+                tracing::warn!(rule = loaded.rule.name, dump = %id, error = chain(&error), "a rule could not be applied");
+            }
+        }
+    };
+    blocking("apply rules", apply).await;
 }
 
 fn apply_rule(
