@@ -31,7 +31,7 @@ mod worker;
 pub use config::notify::{Notify, Target, TargetKind};
 pub use config::retention::{Retention, Share};
 pub use config::symbols::{Server, Symbols};
-pub use config::{Config, ConfigError};
+pub use config::{Config, ConfigError, RulesConfig};
 pub use daemon::{Daemon, DaemonError, Event};
 pub use governor::Governed;
 pub use import::{Claims, Import, ImportError};

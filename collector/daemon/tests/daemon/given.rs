@@ -1,6 +1,6 @@
 //! A state directory, a scripted analyzer, and a daemon on them.
 
-use aground_daemon::{Config, Daemon};
+use aground_daemon::{Config, Daemon, RulesConfig};
 use aground_helper::id::DumpId;
 use aground_helper::record::{
     Capture, CaptureState, Host, Kept, KernelFacts, Module, Process, Record, Signal,
@@ -15,11 +15,11 @@ use tempfile::TempDir;
 /// Prints a report with `$title`, its signature chosen by the digit `$bug`.
 pub const REPORT: &str = r#"
 say() { cat <<EOF
-{"schema":1,"core":{"arch":"x86_64","size":4,"kept":"full","truncated":false},
+{"report":{"schema":1,"core":{"arch":"x86_64","size":4,"kept":"full","truncated":false},
  "process":{"pid":1,"executable":null,"signal":{"number":11,"name":"SIGSEGV"}},
  "cause":{"kind":"unknown","title":"$1","confidence":"guess"},"threads":[],"modules":[],
  "signature":{"version":1,"kind":"symbolic","title":"$1","hash":"$(printf '%064d' "${2:-1}")","frames":[]},
- "warnings":[]}
+ "warnings":[]}}
 EOF
 }
 manifest=$(cat)
@@ -40,7 +40,13 @@ impl Given {
         let analyzer = directory.path().join("analyzer");
         fs::write(&analyzer, format!("#!/bin/sh\n{REPORT}\n{script}\n")).unwrap();
         fs::set_permissions(&analyzer, fs::Permissions::from_mode(0o755)).unwrap();
+        let rules = RulesConfig {
+            directory: None,
+            shipped: false,
+            ..RulesConfig::default()
+        };
         let config = Config {
+            rules,
             state_dir: directory.path().join("state"),
             runtime_dir: directory.path().join("run"),
             analyzer: Some(analyzer),

@@ -22,6 +22,7 @@ fn given(files: &[(&str, &str)]) -> Given {
         fs::write(directory.join(name), text).unwrap();
     }
     given.config.rules.directory = Some(directory);
+    given.config.rules.shipped = true;
     given
 }
 

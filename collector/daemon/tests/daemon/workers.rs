@@ -135,7 +135,7 @@ async fn failures_are_retried_once_then_shown_and_grouped() {
 }
 
 /// Writes two drafts; the latter counts.
-const DRAFTS: &str = r#"draft() { say "$1" 5 | sed 's/"warnings"/"partial":{"missing":"names"},"warnings"/'; printf '\036'; }
+const DRAFTS: &str = r#"draft() { say "$1" 5 | sed 's/^{"report"://; s/"warnings":\[\]}}/"partial":{"missing":"names"},"warnings":[]}/'; printf '\036'; }
     draft early; draft "write in server+0x10";"#;
 
 #[tokio::test(flavor = "multi_thread")]

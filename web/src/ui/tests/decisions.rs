@@ -15,9 +15,10 @@ async fn two_groups() -> (Site, [String; 2]) {
     for (number, digit) in [(0x11, "a"), (0x22, "b")] {
         let mut report = report();
         report.signature.hash = digit.repeat(64);
+        report.signature.kind = "label".to_owned();
         let id = DumpId::from_bytes([number; 16]);
         store.save_report(&id, &report).unwrap();
-        groups.push(digit.repeat(16));
+        groups.push(store.dump(&id).unwrap().summary.group.unwrap());
     }
     let groups = groups.try_into().unwrap();
     (site, groups)
