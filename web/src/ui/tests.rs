@@ -257,13 +257,10 @@ fn group_of(site: &Site, dump: &DumpId) -> String {
 async fn no_page_shows_anything_raw() {
     let records = [record(0x11, true), record(0x12, true), record(0x21, false)];
     let site = Site::with(&records).await;
-    // Of its own group, whatever other signatures are like it.
-    let mut labelled = report();
-    labelled.signature.kind = "label".to_owned();
     site.app
         .daemon
         .store()
-        .save_report(&records[0].id, &labelled)
+        .save_report(&records[0].id, &report())
         .unwrap();
 
     let crash = site.page("/dumps/1111", StatusCode::OK).await;
@@ -284,8 +281,14 @@ async fn no_page_shows_anything_raw() {
         "an ended analysis is waited for"
     );
 
+    // A group's page explains its newest crash.
+    site.app
+        .daemon
+        .store()
+        .save_report(&records[2].id, &report())
+        .unwrap();
+    let its = group_of(&site, &records[2].id);
     let home = site.page("/", StatusCode::OK).await;
-    let its = group_of(&site, &records[0].id);
     assert!(home.contains(&format!("href=\"/groups/{its}\"")), "{home}");
     site.page("/?window=30d&query=since:1d", StatusCode::OK)
         .await;
