@@ -27,6 +27,7 @@ mod kernel {
     mod doctor;
     mod engines;
     mod forward;
+    mod grouping;
     mod groups;
     mod hanging_files;
     mod import;

@@ -39,8 +39,8 @@ impl App {
 /// All routes, behind the guards that hold for every one of them.
 pub fn router(app: App) -> Router {
     use api::{
-        cores, decisions, doctor, dumps, events, governor, groups, health, import, modules, notify,
-        prune, rules, status, symbols,
+        cores, decisions, doctor, dumps, events, governor, grouping, groups, health, import,
+        modules, notify, prune, rules, status, symbols,
     };
     Router::new()
         .route("/healthz", get(health::alive))
@@ -89,7 +89,9 @@ pub fn router(app: App) -> Router {
         .route("/api/v1/groups", get(groups::list))
         .route("/api/v1/groups/{ref}", get(groups::show))
         .route("/api/v1/groups/{ref}/dumps", get(groups::dumps))
-        .route("/api/v1/groups/{ref}/explain", get(groups::explain))
+        .route("/api/v1/groups/{ref}/explain", get(grouping::explain))
+        .route("/api/v1/groups/{ref}/diff/{other}", get(grouping::diff))
+        .route("/api/v1/groups/try", post(grouping::try_rules))
         .route("/api/v1/groups/{ref}/life", get(decisions::life))
         .route(
             "/api/v1/groups/{ref}/changes",

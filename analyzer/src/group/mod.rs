@@ -23,6 +23,7 @@
 //! by where they begin; recursions by what recurs; helpers; rules of the service's own.
 //! 1 (2026-11): first version.
 
+mod align;
 mod judge;
 mod message;
 mod normalize;
@@ -32,6 +33,7 @@ mod similarity;
 #[cfg(test)]
 mod tests;
 
+pub use align::align;
 pub use judge::MAX_KEPT;
 pub use normalize::normalize;
 pub(crate) use rules::is_plumbing;

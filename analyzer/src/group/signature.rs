@@ -138,7 +138,14 @@ fn identity(kept: &[&SignatureFrame], kind: Kind, facts: &SignFacts<'_>) -> Vec<
             facts.executable.unwrap_or_default().to_owned(),
             facts.signal.to_owned(),
         ],
-        _ => kept.iter().map(|frame| frame.key().to_owned()).collect(),
+        // A helper is compared otherwise than the same function that is none.
+        _ => kept
+            .iter()
+            .map(|frame| match frame.helper {
+                Some(_) => format!("helper {}", frame.key()),
+                None => frame.key().to_owned(),
+            })
+            .collect(),
     }
 }
 

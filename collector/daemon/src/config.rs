@@ -4,6 +4,7 @@ pub mod notify;
 pub mod retention;
 pub mod symbols;
 
+use aground_analyzer::group::Rules;
 use aground_helper::layout::CAPTURE;
 use aground_helper::settings::Settings;
 use notify::Notify;
@@ -51,6 +52,8 @@ pub struct Config {
     pub notify: Notify,
     /// Rules for known bugs, and scripts.
     pub rules: RulesConfig,
+    /// How crashes are grouped.
+    pub grouping: Grouping,
 }
 
 /// Rules for known bugs, and scripts.
@@ -75,6 +78,32 @@ impl Default for RulesConfig {
             seconds: 5,
             memory: 256 << 20,
         }
+    }
+}
+
+/// How crashes are grouped.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Grouping {
+    /// File of rules that are asked before those that come with the program.
+    pub rules: Option<PathBuf>,
+}
+
+impl Grouping {
+    /// The rules to sign by.
+    pub(crate) fn rules(&self) -> Result<Rules, ConfigError> {
+        let Some(path) = &self.rules else {
+            return Ok(Rules::default());
+        };
+        let text = fs::read_to_string(path).map_err(|source| ConfigError::Read {
+            path: path.clone(),
+            source,
+        })?;
+        Rules::with_own(&text).map_err(|error| ConfigError::File {
+            path: path.clone(),
+            line: error.line,
+            message: error.problem,
+        })
     }
 }
 
@@ -131,6 +160,7 @@ impl Default for Config {
             symbols: Symbols::default(),
             notify: Notify::default(),
             rules: RulesConfig::default(),
+            grouping: Grouping::default(),
         }
     }
 }
@@ -296,6 +326,7 @@ impl Config {
     fn checked(self) -> Result<Self, ConfigError> {
         let wrong = |name, expected| Err(ConfigError::Value { name, expected });
         self.notify.check()?;
+        self.grouping.rules()?;
         match &self {
             config if config.workers == 0 || config.workers > 256 => {
                 wrong("workers", "between 1 and 256")

@@ -1,11 +1,12 @@
 //! The running service: what it is made of, how it starts and ends.
 
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::debuginfod::{self, Servers};
 use crate::metrics::Metrics;
 use crate::runtimes::Engines;
 use crate::status::Live;
-use crate::{import, intake, notify, queue, retention, rules, runtimes};
+use crate::{import, intake, notify, queue, regroup, retention, rules, runtimes};
+use aground_analyzer::group::Rules;
 use aground_helper::id::DumpId;
 use aground_store::{Store, StoreError};
 use serde::{Deserialize, Serialize};
@@ -28,6 +29,8 @@ pub struct Daemon {
 pub(crate) struct Inner {
     pub(crate) config: Config,
     pub(crate) store: Store,
+    /// What frames count in signatures.
+    pub(crate) grouping: Rules,
     pub(crate) live: Mutex<Live>,
     pub(crate) metrics: Metrics,
     /// Told whenever there may be a job.
@@ -103,6 +106,9 @@ pub enum DaemonError {
     /// A metric cannot be made.
     #[error(transparent)]
     Metrics(#[from] prometheus::Error),
+    /// The rules of grouping could not be used.
+    #[error(transparent)]
+    Rules(#[from] ConfigError),
     /// Reading or making something on disk failed.
     #[error("{action} {path}")]
     Io {
@@ -119,6 +125,7 @@ impl Daemon {
     /// Opens the store and starts intake and workers.
     pub async fn start(config: Config) -> Result<Self, DaemonError> {
         raise_open_files_limit();
+        let grouping = config.grouping.rules()?;
         let state_dir = config.state_dir.clone();
         let opened = blocking("open the store", move || {
             let store = Store::open(&state_dir)?;
@@ -157,10 +164,12 @@ impl Daemon {
             tasks: Mutex::default(),
             config,
             store,
+            grouping,
         });
         let mut tasks = vec![
             tokio::spawn(intake::run(Arc::clone(&inner))),
             tokio::spawn(retention::run(Arc::clone(&inner))),
+            tokio::spawn(regroup::run(Arc::clone(&inner))),
             tokio::spawn(import::watch(Arc::clone(&inner))),
             tokio::spawn(runtimes::run(Arc::clone(&inner))),
             tokio::spawn(debuginfod::run(Arc::clone(&inner))),
@@ -179,6 +188,11 @@ impl Daemon {
     /// The store.
     pub fn store(&self) -> &Store {
         &self.inner.store
+    }
+
+    /// What frames count in signatures.
+    pub fn grouping_rules(&self) -> &Rules {
+        &self.inner.grouping
     }
 
     /// Events from now on.

@@ -19,6 +19,7 @@ mod metrics;
 mod notify;
 mod outgoing;
 mod queue;
+mod regroup;
 mod retention;
 pub mod rules;
 mod runtimes;

@@ -8,6 +8,7 @@ use crate::status::now_ms;
 use crate::symbols;
 use crate::worker::{self, Failed, WorkerError};
 use aground_analyzer::analyze::Conclusion;
+use aground_analyzer::group::sign_again;
 use aground_analyzer::report::{Partial, Report};
 use aground_helper::id::DumpId;
 use aground_helper::text::escape_bytes;
@@ -226,6 +227,9 @@ async fn keep(
     let kept = blocking("keep a report", move || {
         let record = store.record(&dump)?;
         let known = symbols::known(&record, store.wanted_symbols(&dump)?);
+        if !inner.grouping.digest().is_empty() {
+            report.signature = sign_again(&report, &inner.grouping);
+        }
         label::group(&record, &mut report.signature);
         match store.assign(&dump, &report, failure.as_deref()) {
             // Waiting would not make the signature better.

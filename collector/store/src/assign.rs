@@ -174,7 +174,13 @@ fn write_report(directory: &Path, report: &Report) -> Result<(), StoreError> {
         revision: revision.saturating_add(1),
         ..report.clone()
     };
-    let json = serde_json::to_vec(&report)
+    write_unchanged(directory, &report)
+}
+
+/// Writes a report as it is: nothing was analysed.
+pub(crate) fn write_unchanged(directory: &Path, report: &Report) -> Result<(), StoreError> {
+    let path = directory.join(layout::REPORT);
+    let json = serde_json::to_vec(report)
         .map_err(io::Error::from)
         .map_err(failed("cannot write", &path))?;
     files::write_whole(&path, &json)
@@ -195,14 +201,14 @@ pub(crate) fn whole_report(directory: &Path) -> Option<Report> {
     any_report(directory)
 }
 
-fn any_report(directory: &Path) -> Option<Report> {
+pub(crate) fn any_report(directory: &Path) -> Option<Report> {
     files::read_json(&directory.join(layout::REPORT))
         .ok()
         .flatten()
 }
 
 /// The head of the signature's hash. The hash comes from a worker that read hostile bytes.
-fn group_id(signature: &Signature) -> Result<String, StoreError> {
+pub(crate) fn group_id(signature: &Signature) -> Result<String, StoreError> {
     let head = signature
         .hash
         .get(..16)
@@ -211,7 +217,10 @@ fn group_id(signature: &Signature) -> Result<String, StoreError> {
 }
 
 /// Key, time and present group of a dump.
-fn position(sql: &Transaction<'_>, id: &DumpId) -> Result<(i64, i64, Option<String>), StoreError> {
+pub(crate) fn position(
+    sql: &Transaction<'_>,
+    id: &DumpId,
+) -> Result<(i64, i64, Option<String>), StoreError> {
     let found = sql
         .prepare_cached("SELECT key, crashed_at_ms, group_id FROM dumps WHERE id = ?1")?
         .query_row([id.as_str()], |row| {

@@ -115,6 +115,18 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// A database of the present shape that is gone when dropped.
+pub(crate) fn in_memory() -> Result<Connection, StoreError> {
+    let mut connection = Connection::open_in_memory()?;
+    connection.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
+    for sql in MIGRATIONS {
+        let transaction = connection.transaction()?;
+        transaction.execute_batch(sql)?;
+        transaction.commit()?;
+    }
+    Ok(connection)
+}
+
 fn connect(path: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_CREATE

@@ -21,11 +21,13 @@ pub mod imports;
 mod jobs;
 pub mod keeping;
 pub mod lifecycle;
+pub mod likeness;
 mod modules;
 mod names;
 pub mod notices;
 pub mod properties;
 pub mod query;
+mod regroup;
 mod remove;
 mod resolve;
 
@@ -34,6 +36,7 @@ mod similar;
 mod status;
 pub mod store;
 pub mod symbols;
+pub mod trial;
 pub mod types;
 pub mod wanted;
 

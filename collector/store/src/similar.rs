@@ -40,6 +40,9 @@ pub(crate) fn home(
         .query_row([id], |row| row.get(0))
         .optional()?;
     if let Some(home) = known {
+        // A label's signature is the same by all rules.
+        sql.prepare_cached("UPDATE signatures SET revision = ?2 WHERE id = ?1 AND revision <> ?2")?
+            .execute(params![id, revision(signature)])?;
         return Ok(home);
     }
     let stack = Stack::intern(sql, signature)?;
@@ -117,7 +120,7 @@ pub(crate) fn forward(sql: &Transaction<'_>, old: &str, new: &str) -> Result<(),
 }
 
 /// The frames of a signature as numbers.
-struct Stack {
+pub(crate) struct Stack {
     /// Number of kind and class together; frames of others are not compared.
     class: i64,
     /// Numbers of the frames that count; negative for helpers.
@@ -152,6 +155,15 @@ impl Stack {
         })
     }
 
+    /// As a row holds it.
+    pub(crate) fn read(class: i64, stack: &str) -> Self {
+        let frames = stack.split(' ').filter_map(|number| number.parse().ok());
+        Self {
+            class,
+            frames: frames.collect(),
+        }
+    }
+
     fn parts(&self) -> Vec<Part<i64>> {
         weigh(self.frames.iter().map(|frame| (frame.abs(), *frame < 0)))
     }
@@ -169,7 +181,7 @@ fn term(sql: &Transaction<'_>, text: &str) -> Result<i64, StoreError> {
 
 /// The groups most like a stack, most alike first; each by its most similar signature. A
 /// signature is not compared with itself.
-fn nearest(
+pub(crate) fn nearest(
     sql: &Transaction<'_>,
     stack: &Stack,
     itself: Option<i64>,
@@ -223,18 +235,10 @@ fn candidates(
     )?;
     for frame in stack.frames.iter().take(INDEXED) {
         let rows = statement.query_map(params![stack.class, frame.abs(), CANDIDATES], |row| {
-            let frames: String = row.get(3)?;
-            let frames = frames
-                .split(' ')
-                .filter_map(|number| number.parse().ok())
-                .collect();
             let candidate = Candidate {
                 home: row.get(1)?,
                 title: row.get(2)?,
-                stack: Stack {
-                    class: stack.class,
-                    frames,
-                },
+                stack: Stack::read(stack.class, row.get_ref(3)?.as_str()?),
             };
             Ok((row.get(0)?, candidate))
         })?;
@@ -300,10 +304,49 @@ fn insert(
     Ok(())
 }
 
+/// Forgets the signatures that the table `unused` lists.
+pub(crate) fn forget_unused(sql: &Transaction<'_>) -> Result<(), StoreError> {
+    let mut statement = sql.prepare_cached("SELECT key, home, stack FROM unused")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let (key, home): (i64, String) = (row.get(0)?, row.get(1)?);
+        let stack = Stack::read(0, row.get_ref(2)?.as_str().unwrap_or_default());
+        for frame in stack.frames.iter().map(|frame| frame.abs()) {
+            leave(sql, frame, &home)?;
+        }
+        sql.prepare_cached("DELETE FROM signatures WHERE key = ?1")?
+            .execute([key])?;
+    }
+    Ok(())
+}
+
+/// Counts a signature out of those of a group that have a frame.
+fn leave(sql: &Transaction<'_>, frame: i64, home: &str) -> Result<(), StoreError> {
+    sql.prepare_cached(
+        "UPDATE home_frames SET signatures = signatures - 1 WHERE frame = ?1 AND home = ?2",
+    )?
+    .execute(params![frame, home])?;
+    let gone = sql
+        .prepare_cached(
+            "DELETE FROM home_frames WHERE frame = ?1 AND home = ?2 AND signatures <= 0",
+        )?
+        .execute(params![frame, home])?;
+    if gone > 0 {
+        sql.prepare_cached("UPDATE terms SET homes = homes - 1 WHERE key = ?1")?
+            .execute([frame])?;
+    }
+    Ok(())
+}
+
 /// By which version and which rules of the service's own a signature was made.
-pub(crate) fn revision(signature: &Signature) -> String {
-    match signature.rules.as_str() {
-        "" => signature.version.to_string(),
-        rules => format!("{}+{rules}", signature.version),
+fn revision(signature: &Signature) -> String {
+    made_by(signature.version, &signature.rules)
+}
+
+/// What tells signatures of this version and these rules from others.
+pub(crate) fn made_by(version: u32, rules: &str) -> String {
+    match rules {
+        "" => version.to_string(),
+        rules => format!("{version}+{rules}"),
     }
 }

@@ -1,41 +1,18 @@
-//! Lists and explains groups.
+//! Lists and shows groups.
 
 use super::blocking;
 use super::parameters::{Parameters, Path};
 use crate::App;
 use crate::problem::Problem;
-use aground_analyzer::report::SignatureFrame;
-use aground_helper::id::DumpId;
 use aground_store::store::Histogram;
 use aground_store::types::{DumpSummary, GroupSummary, Page};
 use axum::Json;
 use axum::extract::State;
-use serde::{Deserialize, Serialize};
-
-/// Why the crashes of a group are one group: its signature, frame by frame, as its newest crash
-/// has it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Explanation {
-    /// The group's id.
-    pub group: String,
-    /// The dump whose frames these are.
-    pub dump: DumpId,
-    /// Version of the rules.
-    pub version: u32,
-    /// `symbolic`, `offsets`, `facts`, or `label` where the container's label decides.
-    pub kind: String,
-    /// Readable signature.
-    pub title: String,
-    /// SHA-256 that the group is found by.
-    pub hash: String,
-    /// Every frame that was looked at and what became of it.
-    pub frames: Vec<SignatureFrame>,
-}
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// A day by the hour, back from now.
-fn last_day() -> Histogram {
+pub(super) fn last_day() -> Histogram {
     Histogram {
         now_ms: jiff::Timestamp::now().as_millisecond(),
         window_ms: DAY_MS,
@@ -74,27 +51,6 @@ pub async fn dumps(
     let page = parameters.page()?;
     let dumps = blocking(&app, move |store| store.dumps(&query, &page)).await?;
     Ok(Json(dumps))
-}
-
-/// `GET /api/v1/groups/{ref}/explain`.
-pub async fn explain(
-    State(app): State<App>,
-    Path(reference): Path<String>,
-) -> Result<Json<Explanation>, Problem> {
-    let group = whole(&app, reference).await?;
-    let latest = group.latest.clone();
-    let dump = blocking(&app, move |store| store.dump(&latest)).await?;
-    let missing = || Problem::not_found("the newest dump of this group has no report any more");
-    let signature = dump.report.ok_or_else(missing)?.signature;
-    Ok(Json(Explanation {
-        group: group.id,
-        dump: group.latest,
-        version: signature.version,
-        kind: signature.kind,
-        title: signature.title,
-        hash: signature.hash,
-        frames: signature.frames,
-    }))
 }
 
 async fn whole(app: &App, reference: String) -> Result<GroupSummary, Problem> {

@@ -8,6 +8,7 @@ pub mod doctor;
 pub mod dumps;
 pub mod events;
 pub mod governor;
+pub mod grouping;
 pub mod groups;
 pub mod health;
 pub mod import;

@@ -1,17 +1,13 @@
 //! `groups`: lists crashes by cause, explains why crashes are in one group, and decides about them.
 
 use super::decide;
+use super::grouping;
 use super::human;
 use super::listing::{Field, Listing, Row, fetch};
 use super::narrowing::Narrowing;
 use super::session::{Failure, Session};
-use super::table::{self, Cell};
 use super::template::Format;
-use super::text::{visible, visible_json};
-use crate::api::groups::Explanation;
-use crate::client::encode;
 use aground_store::types::{Count, GroupSummary};
-use std::io::Write;
 
 /// Flags of `groups`.
 #[derive(clap::Args)]
@@ -29,7 +25,13 @@ enum Action {
     Ls(List),
     /// Show why the crashes of a group are one group
     #[command(help_template = super::HELP)]
-    Explain(Explain),
+    Explain(grouping::Explain),
+    /// Show the stacks of two groups side by side, and how alike they are
+    #[command(help_template = super::HELP)]
+    Diff(grouping::Compare),
+    /// Show what a file of rules would change, on crashes that are there
+    #[command(help_template = super::HELP)]
+    Try(grouping::Try),
     #[command(flatten)]
     Decide(decide::Verb),
 }
@@ -50,16 +52,6 @@ struct List {
     /// Format output: table, table TEMPLATE, json, or a Go template
     #[arg(long, value_name = "FORMAT")]
     format: Option<String>,
-}
-
-#[derive(clap::Args)]
-struct Explain {
-    /// Group ID or the beginning of one
-    #[arg(value_name = "GROUP")]
-    group: String,
-    /// Format output: text or json
-    #[arg(long, value_name = "FORMAT", default_value = "text", value_parser = ["text", "json"])]
-    format: String,
 }
 
 const LISTING: Listing = Listing {
@@ -105,7 +97,9 @@ pub async fn run(arguments: Arguments, session: &mut Session) -> Result<(), Fail
     match arguments.action {
         None => list(arguments.list, session).await,
         Some(Action::Ls(arguments)) => list(arguments, session).await,
-        Some(Action::Explain(arguments)) => explain(&arguments, session).await,
+        Some(Action::Explain(arguments)) => grouping::explain(&arguments, session).await,
+        Some(Action::Diff(arguments)) => grouping::compare(&arguments, session).await,
+        Some(Action::Try(arguments)) => grouping::try_rules(&arguments, session).await,
         Some(Action::Decide(verb)) => decide::run(verb, session).await,
     }
 }
@@ -190,51 +184,6 @@ fn sparkline(buckets: &[u64]) -> String {
             .unwrap_or('█')
     };
     buckets.iter().map(bar).collect()
-}
-
-async fn explain(arguments: &Explain, session: &mut Session) -> Result<(), Failure> {
-    let target = format!("/api/v1/groups/{}/explain", encode(&arguments.group));
-    let explanation: Explanation = session.client.get(&target).await?;
-    if arguments.format == "json" {
-        let json = serde_json::to_string_pretty(&explanation).map_err(std::io::Error::from)?;
-        writeln!(session.out, "{}", visible_json(&json))?;
-        return Ok(());
-    }
-    writeln!(session.out, "Group      {}", visible(&explanation.group))?;
-    writeln!(session.out, "Signature  {}", visible(&explanation.title))?;
-    writeln!(
-        session.out,
-        "Made of    {} (rules version {})",
-        made_of(&explanation.kind),
-        explanation.version
-    )?;
-    writeln!(session.out, "Hash       {}", visible(&explanation.hash))?;
-    writeln!(session.out, "Newest     {}\n", explanation.dump)?;
-    let mut rows: Vec<Vec<Cell>> = vec![vec!["".into(), "FRAME".into(), "WHY".into()]];
-    for frame in &explanation.frames {
-        let (mark, why) = match &frame.rule {
-            _ if frame.kept => ("counts", "part of the signature".to_owned()),
-            Some(rule) => ("dropped", visible(rule)),
-            None => ("dropped", "beyond the frames that count".to_owned()),
-        };
-        rows.push(vec![
-            mark.into(),
-            visible(&frame.function).into(),
-            why.into(),
-        ]);
-    }
-    table::write(&mut session.out, &rows, false)?;
-    Ok(())
-}
-
-fn made_of(kind: &str) -> String {
-    match kind {
-        "symbolic" => "function names".to_owned(),
-        "offsets" => "module build IDs and offsets".to_owned(),
-        "facts" => "signal and executable: there was no stack".to_owned(),
-        "label" => "the container's label aground.group".to_owned(),
-        other => visible(other),
-    }
 }
 
 #[cfg(test)]

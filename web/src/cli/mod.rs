@@ -9,6 +9,7 @@ pub mod decide;
 pub mod docker;
 pub mod doctor;
 pub mod governor;
+mod grouping;
 pub mod groups;
 pub mod human;
 pub mod import;

@@ -213,6 +213,16 @@ async fn groups_are_listed_and_explained() {
         .json();
     assert_eq!(explained["frames"][0]["rule"], "plumbing of abort");
     assert_eq!(explained["title"], "parse_header | handle_request");
+    assert_eq!(explained["weights"][1]["groups"], 1);
+    let diff = site
+        .get(&format!("/api/v1/groups/{prefix}/diff/{prefix}"))
+        .await
+        .json();
+    assert_eq!(diff["likeness"], 1.0);
+    assert_eq!(
+        diff["rows"][1][0]["function"],
+        diff["rows"][1][1]["function"]
+    );
     assert_eq!(
         site.get("/api/v1/dumps/11/report").await.json()["cause"]["kind"],
         "null-dereference"

@@ -153,6 +153,8 @@ async fn nothing_from_a_dump_acts_on_the_terminal() {
         &["groups", "--format", "json"],
         &["groups", "explain", &group],
         &["groups", "explain", "--format", "json", &group],
+        &["groups", "diff", &group, &group],
+        &["groups", "diff", "--format", "json", &group, &group],
         &["status"],
         &["status", "--format", "json"],
     ] {
@@ -269,6 +271,8 @@ async fn mistakes_are_one_clear_line() {
         (&["bt", "zz"], 1, "zz"),
         (&["log", "zz"], 1, "zz"),
         (&["groups", "explain", "zz"], 1, "zz"),
+        (&["groups", "diff", "zz", "zz"], 1, "zz"),
+        (&["groups", "try", "/nonexistent"], 1, "/nonexistent"),
         (
             &["--host", "unix:///nonexistent/api.sock", "ls"],
             125,

@@ -323,7 +323,7 @@ fn report(record: &Record, title: &str) -> Report {
         revision: 0,
         partial: None,
         signature: Signature {
-            version: 1,
+            version: aground_analyzer::group::SIGNATURE_VERSION,
             kind: "symbolic".to_owned(),
             title: "parse_header | handle_request".to_owned(),
             hash: "ab".repeat(32),

@@ -1,6 +1,7 @@
 //! Which group a crash finds, in whatever order crashes come.
 
 use crate::given::{Given, record, report};
+use aground_analyzer::group::{Rules, SAME, sign_again};
 use aground_analyzer::report::{Address, Report};
 use std::collections::BTreeSet;
 
@@ -161,4 +162,104 @@ fn a_crash_that_turns_out_to_be_another_bug_leaves() {
         .unwrap();
     assert_ne!(given.summary(&record(2).id).group.unwrap(), before[0]);
     assert_eq!(given.summary(&record(1).id).group.unwrap(), before[0]);
+}
+
+/// A report that was signed by the rules that come with the program.
+fn signed(functions: &[&str]) -> Report {
+    let mut report = report(functions);
+    report.signature = sign_again(&report, Rules::built_in());
+    report
+}
+
+#[test]
+fn the_nearest_groups_and_the_weights_of_frames_are_told() {
+    let given = Given::new();
+    let stacks: [&[&str]; 4] = [
+        &["parse", "get", "main"],
+        &["parse", "post", "main"],
+        &["render", "parse", "get", "main"],
+        &["sort", "rank"],
+    ];
+    let groups = groups(&given, &stacks.map(signed));
+    let like = given.store.like(&record(1).id).unwrap();
+    assert_eq!(like[0].group, groups[0]);
+    assert!(like[0].likeness >= SAME, "{like:?}");
+    assert_eq!((like.len(), &like[1].group), (2, &groups[2]), "{like:?}");
+    assert!((0.2..SAME).contains(&like[1].likeness), "{like:?}");
+    let weights = given.store.weights(&signed(stacks[0]).signature).unwrap();
+    let seen: Vec<u64> = weights
+        .iter()
+        .map(|weight| weight.unwrap().groups)
+        .collect();
+    assert_eq!(seen, [2, 2, 2]);
+    assert!(weights[0].unwrap().weight > weights[1].unwrap().weight);
+}
+
+#[test]
+fn rules_are_tried_without_changing_anything() {
+    let given = Given::new();
+    let stacks: [&[&str]; 4] = [
+        &["append", "push", "main"],
+        &["append", "insert", "main"],
+        &["xlog", "check", "main"],
+        &["check", "audit", "main"],
+    ];
+    let before = groups(&given, &stacks.map(signed));
+    assert_eq!(before[0], before[1]);
+    let rules = Rules::with_own("helper append *\ndrop xlog *").unwrap();
+    let trial = given
+        .store
+        .try_rules(Rules::built_in(), &rules, 1000)
+        .unwrap();
+    assert_eq!((trial.dumps, trial.signatures), (4, 3));
+    assert_eq!((trial.before, trial.after), (3, 3));
+    assert_eq!(trial.split.len(), 1, "{trial:?}");
+    assert_eq!(trial.split[0].group.as_ref(), Some(&before[0]));
+    assert_eq!(trial.merged.len(), 1, "{trial:?}");
+    let newest = given.store.try_rules(Rules::built_in(), &rules, 1).unwrap();
+    assert_eq!(newest.dumps, 1);
+    let now = (1..=4).map(|number| given.summary(&record(number).id).group.unwrap());
+    assert_eq!(now.collect::<Vec<_>>(), before);
+}
+
+#[test]
+fn crashes_are_signed_anew_and_groups_keep_their_ids() {
+    let given = Given::new();
+    let stacks: [&[&str]; 3] = [
+        &["xlog", "check", "main"],
+        &["xlog", "check", "serve", "main"],
+        &["sort", "rank"],
+    ];
+    let before = groups(&given, &stacks.map(signed));
+    assert_eq!(before[0], before[1]);
+    let rules = Rules::with_own("drop xlog *").unwrap();
+    let due = given.store.signed_otherwise(&rules, 0, 100).unwrap();
+    assert_eq!(due.len(), 3);
+    for (_, id) in &due {
+        let report = given.store.report(id).unwrap();
+        let revision = report.revision;
+        let moved = given.store.sign(id, &sign_again(&report, &rules)).unwrap();
+        assert!(!moved, "{id}");
+        assert_eq!(given.store.report(id).unwrap().revision, revision);
+    }
+    given.store.forget_signatures(&rules).unwrap();
+    assert!(
+        given
+            .store
+            .signed_otherwise(&rules, 0, 100)
+            .unwrap()
+            .is_empty()
+    );
+    let title = given
+        .store
+        .group(&before[0], crate::given::hour())
+        .unwrap()
+        .title;
+    assert_eq!(title, "check | main");
+    // What comes now finds them.
+    let id = given.admitted(&record(9));
+    let mut report = signed(&["xlog", "check", "retry", "main"]);
+    report.signature = sign_again(&report, &rules);
+    given.store.save_report(&id, &report).unwrap();
+    assert_eq!(given.summary(&id).group.unwrap(), before[0]);
 }

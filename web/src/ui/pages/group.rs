@@ -6,12 +6,14 @@ use super::group_life::LifeView;
 use super::groups::{GroupRow, WINDOWS, Window};
 use super::{Shell, blocking, html};
 use crate::App;
+use crate::api::grouping::{Explanation as Explained, explanation};
 use crate::ui::view::crash::{Row, rows};
 use crate::ui::view::svg::{Bars, Share, shares};
 use crate::ui::view::text::{self, Brief, LINE};
 use crate::ui::view::time;
-use aground_analyzer::report::Signature;
+use aground_analyzer::report::SignatureFrame;
 use aground_store::lifecycle::{Entry, Life};
+use aground_store::likeness::{Likeness, Weight};
 use aground_store::types::{Dump, DumpSummary, GroupSummary, Page};
 use aground_store::{Query, QueryError, Store};
 use askama::Template;
@@ -25,8 +27,21 @@ pub struct SignatureRow {
     pub function: Brief,
     /// Whether it counts.
     pub kept: bool,
-    /// The rule that dropped it.
+    /// The rule that dropped it, or that says that its caller must be the same too.
     pub rule: Option<String>,
+    /// What it weighs.
+    pub weight: Option<String>,
+}
+
+/// Another group that is much alike.
+#[derive(Clone, Debug)]
+pub struct NearRow {
+    /// Its id.
+    pub group: String,
+    /// Its signature.
+    pub title: Brief,
+    /// How alike, from 0 to 1.
+    pub likeness: String,
 }
 
 /// Why crashes are in this group.
@@ -40,26 +55,47 @@ pub struct Explanation {
     pub version: u32,
     /// SHA-256.
     pub hash: String,
+    /// So alike a crash must be to join.
+    pub same_from: String,
+    /// The nearest other groups.
+    pub near: Vec<NearRow>,
 }
 
 impl Explanation {
-    fn new(signature: &Signature) -> Self {
-        let row = |frame: &aground_analyzer::report::SignatureFrame| SignatureRow {
+    fn new(explained: &Explained) -> Self {
+        let weights = explained
+            .weights
+            .iter()
+            .copied()
+            .chain(std::iter::repeat(None));
+        let row = |(frame, weight): (&SignatureFrame, Option<Weight>)| SignatureRow {
             function: Brief::new(&frame.function, LINE),
             kept: frame.kept,
-            rule: frame.rule.as_deref().map(|rule| text::clip(rule, 200)),
+            rule: frame
+                .rule
+                .as_ref()
+                .or(frame.helper.as_ref())
+                .map(|rule| text::clip(rule, 200)),
+            weight: weight.map(|weight| format!("{:.2}", weight.weight)),
         };
-        let kind = match signature.kind.as_str() {
+        let near = |near: &Likeness| NearRow {
+            group: near.group.clone(),
+            title: Brief::new(&near.title, LINE),
+            likeness: format!("{:.2}", near.likeness),
+        };
+        let kind = match explained.kind.as_str() {
             "symbolic" => "the same functions were on the crashed thread's stack",
             "offsets" => "the same places in the same builds were on the stack (no symbols)",
             "label" => "the container's label aground.group says so",
             _ => "executable and signal are the same (no usable stack)",
         };
         Self {
-            frames: signature.frames.iter().map(row).collect(),
+            frames: explained.frames.iter().zip(weights).map(row).collect(),
             kind,
-            version: signature.version,
-            hash: text::clip(&signature.hash, 64),
+            version: explained.version,
+            hash: text::clip(&explained.hash, 64),
+            same_from: format!("{:.2}", explained.same_from),
+            near: explained.near.iter().map(near).collect(),
         }
     }
 }
@@ -98,6 +134,8 @@ pub struct Contents {
     pub life: Life,
     /// How that came.
     pub history: Vec<Entry>,
+    /// Why its crashes are one group.
+    pub explained: Option<Explained>,
 }
 
 impl GroupPage {
@@ -109,6 +147,7 @@ impl GroupPage {
             dumps,
             life,
             history,
+            explained,
         } = contents;
         let window = Window::named(&request.window);
         let report = latest.as_ref().and_then(|dump| dump.report.as_ref());
@@ -128,7 +167,7 @@ impl GroupPage {
             executables: shares("exe", &group.executables),
             latest: group.latest.as_str().to_owned(),
             message: message.map(|message| Brief::new(message, 600)),
-            explanation: report.map(|report| Explanation::new(&report.signature)),
+            explanation: explained.as_ref().map(Explanation::new),
             dumps: rows(&dumps.items, now_ms),
             first: Some(request.link("")).filter(|_| !request.cursor.is_empty()),
             next: dumps
@@ -175,6 +214,7 @@ fn contents(
         .with_filter(&format!("group={id}"))
         .map_err(failed)?;
     Ok(Contents {
+        explained: explanation(store, id.clone())?,
         latest: store.dump(&group.latest).ok(),
         dumps: store.dumps(&query, &request.page())?,
         life: store.life(&id)?,

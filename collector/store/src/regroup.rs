@@ -1,0 +1,104 @@
+//! Signs crashes anew that other rules or an older version signed, from their reports.
+
+use crate::assign::{self, line};
+use crate::groups;
+use crate::lifecycle;
+use crate::similar;
+use crate::store::{Store, StoreError};
+use aground_analyzer::group::{Rules, SIGNATURE_VERSION};
+use aground_analyzer::report::{Report, Signature};
+use aground_helper::id::DumpId;
+use rusqlite::params;
+
+impl Store {
+    /// Analysed dumps whose signature was made otherwise, in the order in which they were taken
+    /// in, after the one with this key; each with its key.
+    pub fn signed_otherwise(
+        &self,
+        rules: &Rules,
+        after: i64,
+        most: u32,
+    ) -> Result<Vec<(i64, DumpId)>, StoreError> {
+        let revision = similar::made_by(SIGNATURE_VERSION, rules.digest());
+        self.inner.database.read(|sql| {
+            let mut statement = sql.prepare_cached(
+                "SELECT d.key, d.id FROM dumps d JOIN signatures s ON s.id = d.signature
+                 WHERE d.key > ?2 AND s.revision <> ?1 ORDER BY d.key LIMIT ?3",
+            )?;
+            let rows = statement.query_map(params![revision, after, most], |row| {
+                Ok((row.get(0)?, crate::dumps::id_column(row, 1)?))
+            })?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// The report of a dump, if it has one that can be read.
+    pub fn report(&self, id: &DumpId) -> Option<Report> {
+        assign::any_report(&self.inner.files.dump(id))
+    }
+
+    /// Gives a dump another signature: in its report, then in its row, which may move to another
+    /// group. Says whether it did.
+    pub fn sign(&self, id: &DumpId, signature: &Signature) -> Result<bool, StoreError> {
+        let named = assign::group_id(signature)?;
+        let directory = self.inner.files.dump(id);
+        if let Some(report) = assign::any_report(&directory)
+            && report.signature != *signature
+        {
+            let signature = signature.clone();
+            assign::write_unchanged(
+                &directory,
+                &Report {
+                    signature,
+                    ..report
+                },
+            )?;
+        }
+        self.inner.database.write(|sql| {
+            let (key, crashed_at_ms, before) = assign::position(sql, id)?;
+            let home = similar::home(sql, key, &named, signature)?;
+            let location = signature.frames.iter().find(|frame| frame.kept);
+            sql.prepare_cached(
+                "UPDATE dumps SET signature = ?2, home = ?3, location = ?4 WHERE key = ?1",
+            )?
+            .execute(params![
+                key,
+                named,
+                home,
+                location.map(|frame| line(&frame.function))
+            ])?;
+            let group = lifecycle::route(sql, key, &home)?;
+            if before.as_deref() == Some(&group) {
+                return Ok(false);
+            }
+            if group == home {
+                groups::ensure(sql, &group, signature, crashed_at_ms)?;
+            } else {
+                groups::ensure_known(sql, &group)?;
+            }
+            sql.prepare_cached("UPDATE dumps SET group_id = ?2 WHERE key = ?1")?
+                .execute(params![key, group])?;
+            groups::join(sql, &group, key, crashed_at_ms)?;
+            if let Some(before) = before {
+                groups::leave(sql, &before, key)?;
+                similar::forward(sql, &before, &group)?;
+            }
+            Ok(true)
+        })
+    }
+
+    /// Forgets signatures that were made otherwise and that no crash has any more.
+    pub fn forget_signatures(&self, rules: &Rules) -> Result<(), StoreError> {
+        let revision = similar::made_by(SIGNATURE_VERSION, rules.digest());
+        self.inner.database.write(|sql| {
+            sql.execute_batch("CREATE TEMP TABLE IF NOT EXISTS unused (key INTEGER PRIMARY KEY, home TEXT, stack TEXT)")?;
+            sql.execute("DELETE FROM unused", [])?;
+            sql.execute(
+                "INSERT INTO unused SELECT key, home, stack FROM signatures WHERE revision <> ?1
+                 AND id NOT IN (SELECT signature FROM dumps WHERE signature IS NOT NULL)",
+                [&revision],
+            )?;
+            similar::forget_unused(sql)
+        })
+    }
+}
