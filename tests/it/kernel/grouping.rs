@@ -50,7 +50,7 @@ fn grouped(dumps: &[Value], program: &Path) -> Vec<(usize, String)> {
 fn recall(grouped: &[(usize, String)]) -> f64 {
     let together = |(bug, group): &(usize, String)| {
         let same = grouped.iter().filter(|other| other.0 == *bug);
-        let (all, here) = same.fold((0, 0), |(all, here), other| {
+        let (all, here) = same.fold((0_usize, 0_usize), |(all, here), other| {
             (all + 1, here + usize::from(other.1 == *group))
         });
         here as f64 / all as f64
