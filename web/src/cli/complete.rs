@@ -123,7 +123,7 @@ pub async fn complete(command: &Command, words: &[String], session: &Session) ->
             | "ticket" | "owner" | "theory" | "evidence" | "verdict" | "show" | "history",
             0,
         )
-        | ("merge", _) => Answer::of(groups(session, last).await, NO_FILES),
+        | ("merge" | "diff", _) => Answer::of(groups(session, last).await, NO_FILES),
         _ => Answer::of(Vec::new(), NO_FILES),
     }
 }
@@ -260,7 +260,7 @@ mod tests {
         check(&["ls", "--format", ""], "json\ntable\n:4\n").await;
         check(&["inspect", ""], ":4\n").await;
         check(&["cp", "0123", ""], ":0\n").await;
-        check(&["groups", ""], "ls\nexplain\nresolve\nignore\nreopen\nmerge\nsplit\nundo\ntag\nnote\nticket\nowner\ntheory\nevidence\nverdict\nshow\nhistory\n:4\n").await;
+        check(&["groups", ""], "ls\nexplain\ndiff\ntry\nresolve\nignore\nreopen\nmerge\nsplit\nundo\ntag\nnote\nticket\nowner\ntheory\nevidence\nverdict\nshow\nhistory\n:4\n").await;
         check(&["no-such", ""], ":4\n").await;
         check(
             &[],
