@@ -9,6 +9,7 @@ mod forward;
 mod full_disk;
 mod hanging_files;
 mod privilege;
+mod questions;
 mod sandbox;
 mod service;
 mod tidy;

@@ -40,7 +40,7 @@ impl App {
 pub fn router(app: App) -> Router {
     use api::{
         cores, decisions, doctor, dumps, events, governor, grouping, groups, health, import,
-        modules, notify, prune, rules, status, symbols,
+        modules, notify, prune, report, rules, searches, status, symbols,
     };
     Router::new()
         .route("/healthz", get(health::alive))
@@ -92,6 +92,14 @@ pub fn router(app: App) -> Router {
         .route("/api/v1/groups/{ref}/explain", get(grouping::explain))
         .route("/api/v1/groups/{ref}/diff/{other}", get(grouping::diff))
         .route("/api/v1/groups/try", post(grouping::try_rules))
+        .route("/api/v1/groups/{ref}/seen", get(groups::seen))
+        .route("/api/v1/report", get(report::report))
+        .route("/api/v1/hosts", get(report::hosts))
+        .route("/api/v1/searches", get(searches::list))
+        .route(
+            "/api/v1/searches/{name}",
+            put(searches::save).delete(searches::remove),
+        )
         .route("/api/v1/groups/{ref}/life", get(decisions::life))
         .route(
             "/api/v1/groups/{ref}/changes",

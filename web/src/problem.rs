@@ -43,9 +43,26 @@ pub struct ProblemBody {
     /// The ids an ambiguous reference may mean.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub candidates: Vec<String>,
+    /// The place in a query that is wrong, and what it could have been.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub query: Option<WrongPlace>,
     /// Where root on the host finds what is not served.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<PathBuf>,
+}
+
+/// The place in a parameter that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WrongPlace {
+    /// The parameter: `query`, or `filter`.
+    pub parameter: String,
+    /// Byte offset in its value.
+    pub offset: usize,
+    /// Bytes from there.
+    pub length: usize,
+    /// What could have been meant in their place, where something is near.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suggestion: Option<String>,
 }
 
 impl Problem {
@@ -58,6 +75,7 @@ impl Problem {
             detail: detail.into(),
             code: code.to_owned(),
             candidates: Vec::new(),
+            query: None,
             path: None,
         };
         Self {
@@ -75,6 +93,18 @@ impl Problem {
     /// A parameter of the request is wrong.
     pub fn bad_parameter(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "bad-parameter", detail)
+    }
+
+    /// A query in a parameter is wrong.
+    pub fn bad_query(parameter: &str, error: QueryError) -> Self {
+        let mut problem = Self::new(StatusCode::BAD_REQUEST, "bad-query", error.message);
+        problem.body.query = Some(WrongPlace {
+            parameter: parameter.to_owned(),
+            offset: error.offset,
+            length: error.length,
+            suggestion: error.suggestion,
+        });
+        problem
     }
 
     /// The service failed; the client learns no more than that.
@@ -151,6 +181,7 @@ impl From<StoreError> for Problem {
                 problem
             }
             StoreError::Refused(why) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "refused", why),
+            StoreError::Query(error) => error.into(),
             StoreError::BadCursor => Self::bad_parameter(StoreError::BadCursor.to_string()),
             StoreError::MemoryDropped => Self::new(
                 StatusCode::CONFLICT,
@@ -179,7 +210,7 @@ impl From<ResolveError> for Problem {
 
 impl From<QueryError> for Problem {
     fn from(error: QueryError) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "bad-query", error.message)
+        Self::bad_query("query", error)
     }
 }
 

@@ -2,16 +2,15 @@
 //!
 //! Every step may be repeated, so that a kill between any two is mended by admitting again.
 
-use crate::assign::Outcome;
 use crate::database::{column_text, lock, to_sql};
 use crate::events::{self, Kind};
-use crate::files::{self, FAILURE, failed};
+use crate::files::{self, failed};
 use crate::keeping::{Keeping, length};
 use crate::lifecycle;
-use crate::modules::{hex, is_sha256, list};
+use crate::modules::{hex, is_sha256};
 use crate::store::{Store, StoreError, now_ms};
 use crate::types::DumpStatus;
-use aground_analyzer::report::Report;
+use crate::words;
 use aground_helper::id::DumpId;
 use aground_helper::layout;
 use aground_helper::record::{Container, Kept, Policy, Record};
@@ -19,17 +18,6 @@ use rusqlite::{OptionalExtension, Transaction, named_params, params};
 use sha2::{Digest, Sha256};
 use std::fs;
 use std::path::Path;
-
-/// What [`Store::reindex`] did.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Reindexed {
-    /// Dumps whose files had no row.
-    pub admitted: u64,
-    /// Dumps whose removal had been cut short.
-    pub removed: u64,
-    /// Directories in `dumps/` that could not be read, with the reason.
-    pub unreadable: Vec<(String, String)>,
-}
 
 impl Store {
     /// Takes a dump in (used by the daemon's intake; idempotent). `entry` is a directory on the
@@ -40,7 +28,7 @@ impl Store {
         if entry != dump {
             self.take_files(entry, &dump)?;
         }
-        self.insert(record, &dump)
+        self.insert(record, &dump, true)
     }
 
     /// Whether the dump has a row.
@@ -51,74 +39,6 @@ impl Store {
                 .prepare_cached(found)?
                 .query_row([id.as_str()], |row| row.get(0))?)
         })
-    }
-
-    /// Brings rows in line with the files: ends removals that were cut short, admits dumps that
-    /// have files but no row, with their reports. With an empty database it rebuilds all of it.
-    pub fn reindex(&self) -> Result<Reindexed, StoreError> {
-        let mut done = Reindexed {
-            removed: self.empty_trash()?,
-            ..Reindexed::default()
-        };
-        for path in list(&self.inner.files.dumps())? {
-            let name = path
-                .file_name()
-                .map(|name| name.to_string_lossy().into_owned())
-                .unwrap_or_default();
-            let result = match name.parse() {
-                Ok(id) => self.reindex_one(&id, &path),
-                Err(_) => Err("not a dump id".to_owned()),
-            };
-            match result {
-                Ok(new) => done.admitted += u64::from(new),
-                Err(reason) => done.unreadable.push((name, reason)),
-            }
-        }
-        // Files of unreadable dumps may still need their modules.
-        if done.unreadable.is_empty() {
-            self.sweep_modules()?;
-        }
-        Ok(done)
-    }
-
-    fn reindex_one(&self, id: &DumpId, path: &Path) -> Result<bool, String> {
-        let told = |error: StoreError| files::chain(&error);
-        if self.contains(id).map_err(told)? {
-            self.mend_core(id).map_err(told)?;
-            return Ok(false);
-        }
-        let record: Record = files::read_json(&path.join(layout::RECORD))
-            .map_err(told)?
-            .ok_or("no record.json")?;
-        if record.id != *id {
-            return Err(format!("its record is of dump {}", record.id));
-        }
-        self.admit(&record, path).map_err(told)?;
-        self.mend_core(id).map_err(told)?;
-        self.readmit_report(id, path).map_err(told)?;
-        Ok(true)
-    }
-
-    /// A report that cannot be read is made again by the job that admission left.
-    fn readmit_report(&self, id: &DumpId, path: &Path) -> Result<(), StoreError> {
-        let Ok(Some(report)) = files::read_json::<Report>(&path.join(layout::REPORT)) else {
-            return Ok(());
-        };
-        let failure = files::read_bounded(&path.join(FAILURE), 4096)?;
-        let failure = failure.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-        let analysed = Outcome {
-            status: DumpStatus::Analyzed,
-            error: None,
-            fresh: false,
-        };
-        let outcome = Outcome {
-            fresh: false,
-            ..failure.as_deref().map_or(analysed, Outcome::failed)
-        };
-        match self.assign_row(id, &report, &outcome) {
-            Ok(_) | Err(StoreError::BadSignature) => Ok(()),
-            Err(error) => Err(error),
-        }
     }
 
     fn take_files(&self, entry: &Path, dump: &Path) -> Result<(), StoreError> {
@@ -144,11 +64,18 @@ impl Store {
             .try_for_each(files::sync_directory)
     }
 
-    fn insert(&self, record: &Record, dump: &Path) -> Result<(), StoreError> {
+    /// Makes the row. `fresh`: the crash is news, and not one whose row is made again.
+    pub(crate) fn insert(
+        &self,
+        record: &Record,
+        dump: &Path,
+        fresh: bool,
+    ) -> Result<(), StoreError> {
         // A dump that comes back after its row was lost is what it was in the end.
         let keeping = Keeping::read(dump)?;
         let memory = length(&dump.join(layout::CORE));
         let stored = files::bytes_in(dump);
+        let log = words::log_tail(dump)?;
         self.inner.database.write(|sql| {
             let Some(key) = insert_dump(sql, record, &keeping, [memory, stored])? else {
                 return Ok(());
@@ -163,7 +90,11 @@ impl Store {
             let job =
                 "INSERT INTO jobs (dump, queued_at_ms) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
             sql.prepare_cached(job)?.execute(params![key, now_ms()])?;
-            events::push(sql, Kind::Dump, &record.id, None, false)
+            words::index_record(sql, key, record, &log)?;
+            if fresh {
+                events::push(sql, Kind::Dump, &record.id, None, false)?;
+            }
+            Ok(())
         })
     }
 
@@ -210,6 +141,8 @@ fn insert_dump(
     if let Some(container) = &record.container {
         lifecycle::see(sql, container, record.captured_at_ms)?;
     }
+    let image = record.container.as_ref();
+    let image = image.and_then(|container| container.image.as_deref());
     let process = &record.process;
     let capture = &record.capture;
     let captured = (capture.kept, capture.bytes_kept);
@@ -223,10 +156,10 @@ fn insert_dump(
         .prepare_cached(
             "INSERT INTO dumps (id, crashed_at_ms, host, signal, signal_number, pid, name, executable, command,
                  container, unit, status, kept, truncated, core_bytes, stored_bytes, hold_us,
-                 memory_bytes, dropped, pinned, trace, uid, machine, boot, kernel, arch, cpu)
+                 image, memory_bytes, dropped, pinned, trace, uid, machine, boot, kernel, arch, cpu)
              VALUES (:id, :crashed_at_ms, :host, :signal, :signal_number, :pid, :name, :executable, :command,
                  :container, :unit, :status, :kept, :truncated, :core_bytes, :stored_bytes, :hold_us,
-                 :memory_bytes, :dropped, :pinned, :trace, :uid, :machine, :boot, :kernel, :arch, :cpu)
+                 :image, :memory_bytes, :dropped, :pinned, :trace, :uid, :machine, :boot, :kernel, :arch, :cpu)
              ON CONFLICT (id) DO NOTHING RETURNING key",
         )?
         .query_row(
@@ -248,6 +181,7 @@ fn insert_dump(
                 ":core_bytes": to_sql(core_bytes),
                 ":stored_bytes": to_sql(stored),
                 ":hold_us": capture.hold_us.map(to_sql),
+                ":image": image.map(column_text),
                 ":memory_bytes": to_sql(memory),
                 ":dropped": dropped.map(|left| column_text(&left.reason)),
                 ":pinned": keeping.pinned,
@@ -265,7 +199,7 @@ fn insert_dump(
     Ok(inserted)
 }
 
-fn command(record: &Record) -> String {
+pub(crate) fn command(record: &Record) -> String {
     let process = &record.process;
     if process.args.is_empty() {
         return process

@@ -2,11 +2,13 @@
 
 use crate::database::column_text;
 use crate::events::{self, Kind};
+use crate::facets;
 use crate::files::{self, FAILURE, failed};
 use crate::groups;
 use crate::jobs;
 use crate::lifecycle::{self, Settled};
 use crate::modules::is_sha256;
+use crate::name_sets;
 use crate::notices;
 use crate::similar;
 use crate::store::{Store, StoreError};
@@ -18,14 +20,11 @@ use aground_helper::layout;
 use aground_helper::text::escape_bytes;
 use rusqlite::{OptionalExtension, Transaction, named_params, params};
 use serde::Deserialize;
-use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 
 /// The most bytes of a title or location in a row; the report has the whole.
 const LONGEST_LINE: usize = 1024;
-/// The most functions per dump that can be searched for: a recursion has millions of frames.
-const MOST_FUNCTIONS: usize = 256;
 
 /// Where a dump went.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,10 +119,14 @@ impl Store {
         let (assignment, settled) = self.inner.database.write(|sql| {
             let (key, crashed_at_ms, before) = position(sql, id)?;
             let home = similar::home(sql, key, &signature, &report.signature)?;
+            // What it counts for may be another now.
+            if let Some(before) = &before {
+                facets::count_out(sql, before, key)?;
+            }
             update_dump(sql, key, report, &home, outcome)?;
             sql.prepare_cached("UPDATE dumps SET stored_bytes = ?2 WHERE key = ?1")?
                 .execute(params![key, crate::database::to_sql(stored)])?;
-            replace_functions(sql, key, report)?;
+            name_sets::replace(sql, key, report)?;
             wanted::replace(sql, key, report)?;
             // A split may ask for anything of the row.
             let group = lifecycle::route(sql, key, &home)?;
@@ -137,17 +140,20 @@ impl Store {
             if before.as_deref() != Some(&group) {
                 sql.prepare_cached("UPDATE dumps SET group_id = ?2 WHERE key = ?1")?
                     .execute(params![key, group])?;
-                groups::join(sql, &group, key, crashed_at_ms)?;
+                groups::join(sql, &group, crashed_at_ms)?;
                 if let Some(before) = before {
-                    groups::leave(sql, &before, key)?;
+                    groups::leave(sql, &before)?;
                     similar::forward(sql, &before, &group)?;
                 }
                 if outcome.fresh {
                     settled = lifecycle::came(sql, &group, key)?;
                 }
             }
+            facets::count_in(sql, &group, key, crashed_at_ms)?;
             jobs::end(sql, id)?;
-            events::push(sql, Kind::Report, id, Some(&group), new_group)?;
+            if outcome.fresh {
+                events::push(sql, Kind::Report, id, Some(&group), new_group)?;
+            }
             let assignment = Assignment {
                 group,
                 new_group,
@@ -259,34 +265,4 @@ fn update_dump(
 /// One line of bounded length.
 pub(crate) fn line(text: &str) -> String {
     column_text(&escape_bytes(text.as_bytes(), LONGEST_LINE))
-}
-
-/// Makes the functions of the crashed thread searchable.
-fn replace_functions(sql: &Transaction<'_>, key: i64, report: &Report) -> Result<(), StoreError> {
-    let threads = report
-        .threads
-        .iter()
-        .chain(report.runtimes.iter().flat_map(|runtime| &runtime.threads));
-    let frames = threads
-        .filter(|thread| thread.crashed)
-        .flat_map(|thread| &thread.frames);
-    let mut names = BTreeSet::new();
-    for name in frames.filter_map(|frame| frame.function.as_deref()) {
-        if names.len() >= MOST_FUNCTIONS {
-            break;
-        }
-        names.insert(line(name));
-    }
-    sql.prepare_cached("DELETE FROM dump_functions WHERE dump = ?1")?
-        .execute([key])?;
-    let mut intern =
-        sql.prepare_cached("INSERT INTO functions (name) VALUES (?1) ON CONFLICT DO NOTHING")?;
-    let mut link = sql.prepare_cached(
-        "INSERT INTO dump_functions (dump, function) SELECT ?1, key FROM functions WHERE name = ?2",
-    )?;
-    for name in &names {
-        intern.execute([name])?;
-        link.execute(params![key, name])?;
-    }
-    Ok(())
 }

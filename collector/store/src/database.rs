@@ -7,7 +7,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Every migration in order; number 1 is the first. Append-only, see `migrations/README.md`.
-const MIGRATIONS: [&str; 12] = [
+const MIGRATIONS: [&str; 13] = [
     include_str!("../../../migrations/0001_initial.sql"),
     include_str!("../../../migrations/0002_retention.sql"),
     include_str!("../../../migrations/0003_identity.sql"),
@@ -20,10 +20,14 @@ const MIGRATIONS: [&str; 12] = [
     include_str!("../../../migrations/0010_used_symbols.sql"),
     include_str!("../../../migrations/0011_similarity.sql"),
     include_str!("../../../migrations/0012_properties.sql"),
+    include_str!("../../../migrations/0013_search.sql"),
 ];
 
 /// Connections that only read. Pages and API calls are short, so a few are enough.
 const READERS: usize = 4;
+
+/// The most memory for pages of the database that a connection keeps, KiB.
+const CACHE_KIB: i64 = 32 << 10;
 
 /// Statements kept prepared per connection.
 const CACHED_STATEMENTS: usize = 128;
@@ -78,6 +82,25 @@ impl Database {
             .ok_or(rusqlite::Error::InvalidQuery)?;
         let snapshot = connection.transaction()?;
         work(&snapshot)
+    }
+
+    /// Adds the rows of a table of another database of ours, in place of those here.
+    pub(crate) fn take_table(&self, other: &Path, table: &'static str) -> Result<(), StoreError> {
+        let writer = lock(&self.writer);
+        let name = other.to_string_lossy();
+        writer.execute("ATTACH DATABASE ?1 AS other", [name])?;
+        let columns = || -> Result<String, StoreError> {
+            let text = format!("SELECT name FROM other.pragma_table_info('{table}')");
+            let mut statement = writer.prepare(&text)?;
+            let names = statement.query_map([], |row| row.get::<_, String>(0))?;
+            Ok(names.collect::<Result<Vec<_>, _>>()?.join(", "))
+        };
+        let taken = columns().and_then(|columns| {
+            let text = format!("INSERT OR REPLACE INTO main.{table} ({columns}) SELECT {columns} FROM other.{table}");
+            Ok(writer.execute(&text, [])?)
+        });
+        writer.execute("DETACH DATABASE other", [])?;
+        taken.map(drop)
     }
 
     fn borrow_reader(&self) -> BorrowedReader<'_> {
@@ -139,6 +162,7 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
     connection.pragma_update(None, "synchronous", "NORMAL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "trusted_schema", false)?;
+    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     connection.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
     Ok(connection)
 }
@@ -206,17 +230,20 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let database = Database::open(&directory.path().join("aground.db")).unwrap();
         let failed = database.write(|sql| {
-            sql.execute("INSERT INTO functions (name) VALUES ('f')", [])?;
+            sql.execute(
+                "INSERT INTO names (kind, name) VALUES ('function', 'f')",
+                [],
+            )?;
             Err::<(), _>(StoreError::NotFound("dump"))
         });
         assert!(failed.is_err());
         let count: i64 = database
-            .read(|sql| Ok(sql.query_row("SELECT count(*) FROM functions", [], |r| r.get(0))?))
+            .read(|sql| Ok(sql.query_row("SELECT count(*) FROM names", [], |r| r.get(0))?))
             .unwrap();
         assert_eq!(count, 0);
         assert!(
             database
-                .read(|sql| Ok(sql.execute("DELETE FROM functions", [])?))
+                .read(|sql| Ok(sql.execute("DELETE FROM names", [])?))
                 .is_err(),
             "readers must not write"
         );

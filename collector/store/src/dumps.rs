@@ -3,6 +3,7 @@
 use crate::database::from_sql;
 use crate::files;
 use crate::query::Query;
+use crate::query::plan::Plan;
 use crate::query::sql::Condition;
 use crate::store::{Store, StoreError};
 use crate::types::{ContainerSummary, Dump, DumpStatus, DumpSummary, Page, PageRequest};
@@ -10,7 +11,7 @@ use aground_analyzer::report::Report;
 use aground_helper::id::DumpId;
 use aground_helper::layout;
 use aground_helper::record::{Access, Kept, Record};
-use rusqlite::types::{Type, Value};
+use rusqlite::types::Type;
 use rusqlite::{OptionalExtension, Row, Transaction, params_from_iter};
 use std::collections::BTreeMap;
 use std::collections::hash_map::{Entry, HashMap};
@@ -18,12 +19,13 @@ use std::fs::File;
 use std::path::Path;
 
 /// What every condition of a query may speak of.
-pub(crate) const JOIN: &str = "dumps d LEFT JOIN containers c ON c.key = d.container";
+pub(crate) const JOIN: &str =
+    "dumps d LEFT JOIN containers c ON c.key = d.container LEFT JOIN groups g ON g.id = d.group_id";
 
 const COLUMNS: &str = "d.id, d.crashed_at_ms, d.host, d.signal, d.pid, d.name, d.executable, d.command, d.container,
     c.runtime, c.container_id, c.name, c.image, c.image_id, d.unit, d.group_id, d.title, d.cause, d.location,
     d.status, d.kept, d.truncated, d.core_bytes, d.stored_bytes, d.hold_us, d.analysis_error,
-    d.dropped, d.pinned, d.memory_bytes, c.pod_namespace, c.pod_name";
+    d.dropped, d.pinned, d.memory_bytes, c.pod_namespace, c.pod_name, d.key";
 
 /// The most of a container's log tail that is shown, bytes.
 const LOG_LIMIT: u64 = 1 << 20;
@@ -38,57 +40,67 @@ impl Store {
         page: &PageRequest,
     ) -> Result<Page<DumpSummary>, StoreError> {
         let limit = bounded(page.limit);
-        let mut condition = Condition::of(query);
-        if let Some(cursor) = &page.cursor {
-            let (at, id) = parse_cursor(cursor)?;
-            condition
-                .sql
-                .push_str(" AND (d.crashed_at_ms, d.id) < (?, ?)");
-            condition
-                .parameters
-                .extend([Value::from(at), Value::from(String::from(id))]);
-        }
+        let before = match &page.cursor {
+            None => Condition::default(),
+            Some(cursor) => {
+                let (at, key) = parse_cursor(cursor)?;
+                Condition {
+                    sql: " AND (d.crashed_at_ms, d.key) < (?, ?)".to_owned(),
+                    parameters: vec![at.into(), key.into()],
+                }
+            }
+        };
         let order = format!(
-            "ORDER BY d.crashed_at_ms DESC, d.id DESC LIMIT {}",
+            "ORDER BY d.crashed_at_ms DESC, d.key DESC LIMIT {}",
             limit + 1
         );
-        let mut items = self
-            .inner
-            .database
-            .read(|sql| select(sql, &condition, &order))?;
-        let more = items.len() > limit;
-        items.truncate(limit);
-        let last = items.last().filter(|_| more);
-        let next_cursor = last.map(|dump| format!("d{}-{}", dump.crashed_at_ms, dump.id));
-        Ok(Page { items, next_cursor })
+        self.inner.database.read(|sql| {
+            let plan = Plan::new(sql, query)?;
+            let mut found = vec![];
+            for rows in plan.pages(sql, &before)? {
+                found = select(sql, &rows, &order)?;
+                if found.len() > limit {
+                    break;
+                }
+            }
+            let more = found.len() > limit;
+            found.truncate(limit);
+            let last = found.last().filter(|_| more);
+            let next_cursor = last.map(|(key, dump)| format!("d{}-{key}", dump.crashed_at_ms));
+            let items = found.into_iter().map(|(_, dump)| dump).collect();
+            Ok(Page { items, next_cursor })
+        })
     }
 
-    /// How many dumps match.
-    pub fn count_dumps(&self, query: &Query) -> Result<u64, StoreError> {
-        let Condition {
-            sql: condition,
-            parameters,
-        } = Condition::of(query);
+    /// How many dumps match; `None` where there are too many to count them for a page.
+    pub fn count_dumps(&self, query: &Query) -> Result<Option<u64>, StoreError> {
         self.inner.database.read(|sql| {
-            let mut statement =
-                sql.prepare_cached(&format!("SELECT count(*) FROM {JOIN} WHERE {condition}"))?;
-            Ok(from_sql(
-                statement.query_row(params_from_iter(parameters), |row| row.get(0))?,
-            ))
+            if *query == Query::default() {
+                let text = "SELECT dumps FROM totals";
+                return Ok(Some(from_sql(sql.query_row(text, [], |row| row.get(0))?)));
+            }
+            let plan = Plan::new(sql, query)?;
+            if !plan.is_few() {
+                return Ok(None);
+            }
+            let rows = plan.rows();
+            let mut statement = sql.prepare_cached(&format!("SELECT count(*) {}", rows.sql))?;
+            let count = statement.query_row(params_from_iter(rows.parameters), |row| row.get(0))?;
+            Ok(Some(from_sql(count)))
         })
     }
 
     /// One dump whole.
     pub fn dump(&self, id: &DumpId) -> Result<Dump, StoreError> {
         let condition = Condition {
-            sql: "d.id = ?".to_owned(),
+            sql: format!("FROM {JOIN} WHERE d.id = ?"),
             parameters: vec![String::from(id.clone()).into()],
         };
         let found = self
             .inner
             .database
             .read(|sql| select(sql, &condition, ""))?;
-        let summary = found
+        let (_, summary) = found
             .into_iter()
             .next()
             .ok_or(StoreError::NotFound("dump"))?;
@@ -149,7 +161,7 @@ pub(crate) fn bounded(limit: usize) -> usize {
     }
 }
 
-fn parse_cursor(cursor: &str) -> Result<(i64, DumpId), StoreError> {
+fn parse_cursor(cursor: &str) -> Result<(i64, i64), StoreError> {
     let parse = || {
         let (at, id) = cursor.strip_prefix('d')?.rsplit_once('-')?;
         Some((at.parse().ok()?, id.parse().ok()?))
@@ -157,15 +169,13 @@ fn parse_cursor(cursor: &str) -> Result<(i64, DumpId), StoreError> {
     parse().ok_or(StoreError::BadCursor)
 }
 
+/// Dumps with their keys.
 fn select(
     sql: &Transaction<'_>,
     condition: &Condition,
     order: &str,
-) -> Result<Vec<DumpSummary>, StoreError> {
-    let text = format!(
-        "SELECT {COLUMNS} FROM {JOIN} WHERE {} {order}",
-        condition.sql
-    );
+) -> Result<Vec<(i64, DumpSummary)>, StoreError> {
+    let text = format!("SELECT {COLUMNS} {} {order}", condition.sql);
     let mut statement = sql.prepare_cached(&text)?;
     let mut rows = statement.query(params_from_iter(&condition.parameters))?;
     let mut labels: HashMap<i64, BTreeMap<String, String>> = HashMap::new();
@@ -180,7 +190,7 @@ fn select(
                 Entry::Vacant(new) => new.insert(read_labels(sql, key)?).clone(),
             };
         }
-        found.push(summary);
+        found.push((row.get(31)?, summary));
     }
     Ok(found)
 }

@@ -2,10 +2,12 @@
 
 use crate::assign::line;
 use crate::database::{from_sql, to_sql};
-use crate::dumps::{JOIN, bounded, id_column};
+use crate::dumps::{bounded, id_column};
+use crate::facets;
+use crate::histogram;
 use crate::lifecycle::State;
 use crate::query::Query;
-use crate::query::sql::Condition;
+use crate::query::of_groups;
 use crate::store::{Histogram, Store, StoreError};
 use crate::types::{Count, GroupSummary, Page, PageRequest};
 use aground_analyzer::report::Signature;
@@ -14,8 +16,6 @@ use rusqlite::{OptionalExtension, Row, Transaction, params, params_from_iter};
 
 /// Distinct values per facet that a summary shows.
 const SHOWN_VALUES: i64 = 20;
-/// More buckets than any page is wide.
-const MOST_BUCKETS: usize = 2000;
 
 impl Store {
     /// A page of groups, last seen first; only groups with a dump that matches. Counts are of
@@ -28,8 +28,8 @@ impl Store {
         histogram: Histogram,
     ) -> Result<Page<GroupSummary>, StoreError> {
         let limit = bounded(page.limit);
-        let (sql_text, parameters) = page_query(query, page, limit)?;
         self.inner.database.read(|sql| {
+            let (sql_text, parameters) = page_query(sql, query, page, limit)?;
             let mut statement = sql.prepare_cached(&sql_text)?;
             let rows = statement.query_map(params_from_iter(parameters), Totals::read)?;
             let mut totals = rows.collect::<Result<Vec<_>, _>>()?;
@@ -54,14 +54,6 @@ impl Store {
                 .optional()?;
             summary(sql, &found.ok_or(StoreError::NotFound("group"))?, histogram)
         })
-    }
-
-    /// Crashes per bucket over all dumps that match, oldest first.
-    pub fn histogram(&self, query: &Query, histogram: Histogram) -> Result<Vec<u64>, StoreError> {
-        let condition = Condition::of(query);
-        self.inner
-            .database
-            .read(|sql| count_buckets(sql, histogram, &condition.sql, condition.parameters))
     }
 }
 
@@ -89,6 +81,7 @@ impl Totals {
 }
 
 fn page_query(
+    sql: &Transaction<'_>,
     query: &Query,
     page: &PageRequest,
     limit: usize,
@@ -102,13 +95,10 @@ fn page_query(
         text.push_str(" AND (g.last_seen_ms, g.id) < (?, ?)");
         parameters.extend([Value::from(at), Value::from(id)]);
     }
-    if *query != Query::default() {
-        let condition = Condition::of(query);
-        let condition_on =
-            format!(" AND EXISTS (SELECT 1 FROM {JOIN} WHERE d.group_id = g.id AND ");
-        text.extend([&condition_on, condition.sql.as_str(), ")"]);
-        parameters.extend(condition.parameters);
-    }
+    let condition = of_groups::condition(sql, query)?;
+    text.push_str(" AND ");
+    text.push_str(&condition.sql);
+    parameters.extend(condition.parameters);
     text.push_str(" ORDER BY g.last_seen_ms DESC, g.id DESC LIMIT ?");
     parameters.push(
         to_sql(u64::try_from(limit).unwrap_or(u64::MAX))
@@ -133,7 +123,7 @@ fn summary(
 ) -> Result<GroupSummary, StoreError> {
     let newest = sql
         .prepare_cached(
-            "SELECT id, title, cause, signal FROM dumps WHERE group_id = ?1 ORDER BY crashed_at_ms DESC, id DESC LIMIT 1",
+            "SELECT id, title, cause, signal FROM dumps WHERE group_id = ?1 ORDER BY crashed_at_ms DESC, key DESC LIMIT 1",
         )?
         .query_row([&totals.id], |row| {
             let text = |index| row.get::<_, Option<String>>(index).map(Option::unwrap_or_default);
@@ -168,19 +158,15 @@ fn summary(
         containers: facet(sql, &totals.id, "container")?,
         hosts: facet(sql, &totals.id, "host")?,
         executables: facet(sql, &totals.id, "executable")?,
-        histogram: count_buckets(
-            sql,
-            histogram,
-            "d.group_id = ?",
-            vec![totals.id.clone().into()],
-        )?,
+        histogram: histogram::of_group(sql, &totals.id, histogram)?,
         latest,
     })
 }
 
 fn facet(sql: &Transaction<'_>, group: &str, facet: &str) -> Result<Vec<Count>, StoreError> {
     let mut statement = sql.prepare_cached(
-        "SELECT value, crashes FROM group_facets WHERE group_id = ?1 AND facet = ?2 ORDER BY crashes DESC, value LIMIT ?3",
+        "SELECT v.value, f.crashes FROM group_facets f JOIN facet_values v ON v.key = f.value
+         WHERE f.group_id = ?1 AND f.facet = ?2 ORDER BY f.crashes DESC, v.value LIMIT ?3",
     )?;
     let rows = statement.query_map(params![group, facet, SHOWN_VALUES], |row| {
         Ok(Count {
@@ -189,36 +175,6 @@ fn facet(sql: &Transaction<'_>, group: &str, facet: &str) -> Result<Vec<Count>, 
         })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
-}
-
-fn count_buckets(
-    sql: &Transaction<'_>,
-    window: Histogram,
-    condition: &str,
-    values: Vec<Value>,
-) -> Result<Vec<u64>, StoreError> {
-    let mut counts = vec![0_u64; window.buckets.min(MOST_BUCKETS)];
-    let buckets = i64::try_from(counts.len()).unwrap_or(0);
-    if buckets == 0 || window.window_ms <= 0 {
-        return Ok(counts);
-    }
-    let width = (window.window_ms / buckets).max(1);
-    let start = window.now_ms.saturating_sub(width.saturating_mul(buckets));
-    let text = format!(
-        "SELECT (d.crashed_at_ms - ?) / ?, count(*) FROM {JOIN}
-         WHERE d.crashed_at_ms > ? AND d.crashed_at_ms <= ? AND {condition} GROUP BY 1"
-    );
-    // A bucket holds its end and not its start: a crash at this very moment is in the last one.
-    let fixed = [start.saturating_add(1), width, start, window.now_ms].map(Value::from);
-    let mut statement = sql.prepare_cached(&text)?;
-    let mut rows = statement.query(params_from_iter(fixed.into_iter().chain(values)))?;
-    while let Some(row) = rows.next()? {
-        let bucket = usize::try_from(row.get::<_, i64>(0)?).unwrap_or(0);
-        if let Some(count) = counts.get_mut(bucket) {
-            *count = from_sql(row.get(1)?);
-        }
-    }
-    Ok(counts)
 }
 
 /// Makes the group when it is new, still empty. Says whether it was.
@@ -256,16 +212,7 @@ pub(crate) fn ensure_known(sql: &Transaction<'_>, id: &str) -> Result<(), StoreE
 
 /// Counts a group's dumps anew, after many came or went at once. One without dumps goes.
 pub(crate) fn recount(sql: &Transaction<'_>, group: &str) -> Result<(), StoreError> {
-    sql.prepare_cached("DELETE FROM group_facets WHERE group_id = ?1")?
-        .execute([group])?;
-    for (facet, column) in FACETS {
-        sql.prepare_cached(&format!(
-            "INSERT INTO group_facets (group_id, facet, value, crashes)
-             SELECT ?1, ?2, {column}, count(*) FROM {JOIN}
-             WHERE d.group_id = ?1 AND {column} IS NOT NULL GROUP BY 3"
-        ))?
-        .execute([group, facet])?;
-    }
+    facets::recount(sql, group)?;
     sql.prepare_cached(
         "UPDATE groups SET (crashes, first_seen_ms, last_seen_ms) =
              (SELECT count(*), coalesce(min(crashed_at_ms), groups.first_seen_ms),
@@ -282,39 +229,19 @@ fn drop_when_empty(sql: &Transaction<'_>, group: &str) -> Result<(), StoreError>
     Ok(())
 }
 
-/// Counts a dump in.
-pub(crate) fn join(
-    sql: &Transaction<'_>,
-    group: &str,
-    dump: i64,
-    at_ms: i64,
-) -> Result<(), StoreError> {
+/// Counts a dump in; [`facets`] counts what it is like.
+pub(crate) fn join(sql: &Transaction<'_>, group: &str, at_ms: i64) -> Result<(), StoreError> {
     sql.prepare_cached(
         "UPDATE groups SET crashes = crashes + 1, first_seen_ms = min(first_seen_ms, ?2),
              last_seen_ms = max(last_seen_ms, ?2) WHERE id = ?1",
     )?
     .execute(params![group, at_ms])?;
-    let mut count = sql.prepare_cached(
-        "INSERT INTO group_facets (group_id, facet, value, crashes) VALUES (?1, ?2, ?3, 1)
-         ON CONFLICT (group_id, facet, value) DO UPDATE SET crashes = crashes + 1",
-    )?;
-    for (facet, value) in facets_of(sql, dump)? {
-        count.execute(params![group, facet, value])?;
-    }
     Ok(())
 }
 
-/// Counts a dump out; its row must name another group by now, and still be there. The last one
-/// takes the group with it.
-pub(crate) fn leave(sql: &Transaction<'_>, group: &str, dump: i64) -> Result<(), StoreError> {
-    let mut count = sql.prepare_cached(
-        "UPDATE group_facets SET crashes = crashes - 1 WHERE group_id = ?1 AND facet = ?2 AND value = ?3",
-    )?;
-    for (facet, value) in facets_of(sql, dump)? {
-        count.execute(params![group, facet, value])?;
-    }
-    sql.prepare_cached("DELETE FROM group_facets WHERE group_id = ?1 AND crashes <= 0")?
-        .execute([group])?;
+/// Counts a dump out; its row must name another group by now. The last one takes the group with
+/// it.
+pub(crate) fn leave(sql: &Transaction<'_>, group: &str) -> Result<(), StoreError> {
     sql.prepare_cached("UPDATE groups SET crashes = crashes - 1 WHERE id = ?1")?
         .execute([group])?;
     drop_when_empty(sql, group)?;
@@ -326,32 +253,4 @@ pub(crate) fn leave(sql: &Transaction<'_>, group: &str, dump: i64) -> Result<(),
     )?
     .execute([group])?;
     Ok(())
-}
-
-/// What is counted per group, and where it stands.
-const FACETS: [(&str, &str); 4] = [
-    ("image", "c.image"),
-    (
-        "container",
-        "coalesce(c.name, substr(c.container_id, 1, 12))",
-    ),
-    ("host", "d.host"),
-    ("executable", "d.executable"),
-];
-
-/// What a dump counts for in its group.
-fn facets_of(sql: &Transaction<'_>, dump: i64) -> Result<Vec<(&'static str, String)>, StoreError> {
-    let columns = FACETS.map(|(_, column)| column).join(", ");
-    let text = format!("SELECT {columns} FROM {JOIN} WHERE d.key = ?1");
-    let values = sql.prepare_cached(&text)?.query_row([dump], |row| {
-        FACETS
-            .iter()
-            .enumerate()
-            .map(|(index, (name, _))| Ok((*name, row.get::<_, Option<String>>(index)?)))
-            .collect::<rusqlite::Result<Vec<_>>>()
-    })?;
-    Ok(values
-        .into_iter()
-        .filter_map(|(name, value)| Some((name, line(&value?))))
-        .collect())
 }

@@ -1,6 +1,7 @@
 //! Signs crashes anew that other rules or an older version signed, from their reports.
 
 use crate::assign::{self, line};
+use crate::facets;
 use crate::groups;
 use crate::lifecycle;
 use crate::similar;
@@ -78,9 +79,11 @@ impl Store {
             }
             sql.prepare_cached("UPDATE dumps SET group_id = ?2 WHERE key = ?1")?
                 .execute(params![key, group])?;
-            groups::join(sql, &group, key, crashed_at_ms)?;
+            groups::join(sql, &group, crashed_at_ms)?;
+            facets::count_in(sql, &group, key, crashed_at_ms)?;
             if let Some(before) = before {
-                groups::leave(sql, &before, key)?;
+                facets::count_out(sql, &before, key)?;
+                groups::leave(sql, &before)?;
                 similar::forward(sql, &before, &group)?;
             }
             Ok(true)

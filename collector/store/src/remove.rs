@@ -3,10 +3,12 @@
 use crate::database::lock;
 use crate::dumps::key_of;
 use crate::events::{self, Kind};
+use crate::facets;
 use crate::files::{self, failed};
 use crate::groups;
 use crate::keeping::LEAVING_CORE;
 use crate::modules::{list, release};
+use crate::name_sets;
 use crate::store::{Store, StoreError};
 use aground_helper::id::DumpId;
 use rusqlite::Transaction;
@@ -77,15 +79,19 @@ fn delete(sql: &Transaction<'_>, key: i64, id: &DumpId) -> Result<Vec<String>, S
             row.get(0)
         })?;
     if let Some(group) = group {
+        facets::count_out(sql, &group, key)?;
         sql.execute("UPDATE dumps SET group_id = NULL WHERE key = ?1", [key])?;
-        groups::leave(sql, &group, key)?;
+        groups::leave(sql, &group)?;
     }
     let unused = release(sql, key)?;
-    let container: Option<i64> = sql.query_row(
-        "DELETE FROM dumps WHERE key = ?1 RETURNING container",
+    let (container, stack, modules): (Option<i64>, Option<i64>, Option<i64>) = sql.query_row(
+        "DELETE FROM dumps WHERE key = ?1 RETURNING container, stack, modules",
         [key],
-        |row| row.get(0),
+        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
     )?;
+    for set in [stack, modules].into_iter().flatten() {
+        name_sets::forget_unused(sql, set)?;
+    }
     if let Some(container) = container {
         let orphan = "DELETE FROM containers WHERE key = ?1 AND NOT EXISTS (SELECT 1 FROM dumps WHERE container = ?1)";
         sql.execute(orphan, [container])?;

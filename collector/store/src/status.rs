@@ -28,13 +28,13 @@ impl Store {
             let oldest: Option<i64> =
                 sql.query_row("SELECT min(queued_at_ms) FROM jobs", [], |row| row.get(0))?;
             Ok(StoreStatus {
-                dumps: number("SELECT count(*) FROM dumps")?,
+                dumps: number("SELECT dumps FROM totals")?,
                 groups: number("SELECT count(*) FROM groups")?,
                 pending: number("SELECT count(*) FROM jobs")?,
-                pinned: number("SELECT count(*) FROM dumps WHERE pinned <> 0")?,
-                failed: number("SELECT count(*) FROM dumps WHERE status = 'failed'")?,
+                pinned: number("SELECT pinned FROM totals")?,
+                failed: number("SELECT failed FROM totals")?,
                 oldest_pending_ms: oldest.map(|queued| from_sql(now.saturating_sub(queued))),
-                core_bytes: number("SELECT coalesce(sum(stored_bytes), 0) FROM dumps")?,
+                core_bytes: number("SELECT stored_bytes FROM totals")?,
                 module_bytes: number("SELECT coalesce(sum(bytes), 0) FROM modules")?,
                 modules: number("SELECT count(*) FROM modules")?,
                 ..StoreStatus::default()

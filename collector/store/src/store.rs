@@ -3,6 +3,8 @@
 use crate::database::Database;
 use crate::files::Files;
 use crate::lifecycle::Journal;
+use crate::query::QueryError;
+use crate::searches::Searches;
 use aground_helper::{layout, reserve};
 use std::fs::File;
 use std::io;
@@ -27,6 +29,8 @@ pub(crate) struct Inner {
     pub(crate) keeping: Mutex<()>,
     /// The file of the changes of groups.
     pub(crate) journal: Mutex<Journal>,
+    /// Searches that people named.
+    pub(crate) searches: Mutex<Searches>,
     /// Its lock keeps a second daemon out; the kernel lets go of it when we die.
     _lock: File,
 }
@@ -57,6 +61,9 @@ pub enum StoreError {
     /// There is a report, and no memory to make another from.
     #[error("its memory was dropped: the report it has is the last")]
     MemoryDropped,
+    /// A query to be kept is wrong.
+    #[error("{0}")]
+    Query(QueryError),
     /// What somebody asked for makes no sense, in a sentence.
     #[error("{0}")]
     Refused(String),
@@ -145,6 +152,7 @@ impl Store {
         let (journal, changes) = Journal::open(&files.root.join(layout::CHANGES))?;
         let inner = Inner {
             journal: Mutex::new(journal),
+            searches: Mutex::new(Searches::open(&files.root)?),
             database,
             files,
             modules: Mutex::new(()),

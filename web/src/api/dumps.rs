@@ -27,8 +27,8 @@ pub async fn list(
     State(app): State<App>,
     parameters: Parameters,
 ) -> Result<Json<Page<DumpSummary>>, Problem> {
-    parameters.only(&["query", "filter", "limit", "cursor"])?;
-    let (query, page) = (parameters.query()?, parameters.page()?);
+    parameters.only(&["query", "filter", "saved", "limit", "cursor"])?;
+    let (query, page) = (parameters.query(&app)?, parameters.page()?);
     let dumps = blocking(&app, move |store| store.dumps(&query, &page)).await?;
     Ok(Json(dumps))
 }

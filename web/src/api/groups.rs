@@ -4,6 +4,8 @@ use super::blocking;
 use super::parameters::{Parameters, Path};
 use crate::App;
 use crate::problem::Problem;
+use aground_store::StoreError;
+use aground_store::history::History;
 use aground_store::store::Histogram;
 use aground_store::types::{DumpSummary, GroupSummary, Page};
 use axum::Json;
@@ -25,8 +27,8 @@ pub async fn list(
     State(app): State<App>,
     parameters: Parameters,
 ) -> Result<Json<Page<GroupSummary>>, Problem> {
-    parameters.only(&["query", "filter", "limit", "cursor"])?;
-    let (query, page) = (parameters.query()?, parameters.page()?);
+    parameters.only(&["query", "filter", "saved", "limit", "cursor"])?;
+    let (query, page) = (parameters.query(&app)?, parameters.page()?);
     let groups = blocking(&app, move |store| store.groups(&query, &page, last_day())).await?;
     Ok(Json(groups))
 }
@@ -45,12 +47,24 @@ pub async fn dumps(
     Path(reference): Path<String>,
     parameters: Parameters,
 ) -> Result<Json<Page<DumpSummary>>, Problem> {
-    parameters.only(&["query", "filter", "limit", "cursor"])?;
+    parameters.only(&["query", "filter", "saved", "limit", "cursor"])?;
     let group = blocking(&app, move |store| store.resolve_group(&reference)).await?;
-    let query = parameters.query()?.with_filter(&format!("group={group}"))?;
+    let query = parameters
+        .query(&app)?
+        .with_filter(&format!("group={group}"))?;
     let page = parameters.page()?;
     let dumps = blocking(&app, move |store| store.dumps(&query, &page)).await?;
     Ok(Json(dumps))
+}
+
+/// `GET /api/v1/groups/{ref}/seen`: where and when, and what stands out.
+pub async fn seen(
+    State(app): State<App>,
+    Path(reference): Path<String>,
+) -> Result<Json<History>, Problem> {
+    let id = blocking(&app, move |store| store.resolve_group(&reference)).await?;
+    let history = blocking::<_, StoreError, _>(&app, move |store| store.history(&id)).await?;
+    Ok(Json(history))
 }
 
 async fn whole(app: &App, reference: String) -> Result<GroupSummary, Problem> {

@@ -16,7 +16,9 @@ pub mod modules;
 pub mod notify;
 pub mod parameters;
 pub mod prune;
+pub mod report;
 pub mod rules;
+pub mod searches;
 pub mod status;
 pub mod symbols;
 

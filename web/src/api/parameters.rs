@@ -1,6 +1,7 @@
 //! Reads path and query parameters; what is wrong with them is a problem, and so is a parameter
 //! nobody knows (a mistyped `filer=` must not list everything).
 
+use crate::App;
 use crate::problem::Problem;
 use aground_store::Query;
 use aground_store::types::PageRequest;
@@ -62,13 +63,17 @@ impl Parameters {
             .map(|(_, value)| value.as_str())
     }
 
-    /// `query=` and every `filter=k=v`, joined into one query.
-    pub fn query(&self) -> Result<Query, Problem> {
+    /// What `saved=NAME` asks, `query=` and every `filter=k=v`, joined into one query.
+    pub fn query(&self, app: &App) -> Result<Query, Problem> {
         let mut query = Query::parse(self.get("query").unwrap_or(""))?;
+        if let Some(name) = self.get("saved").filter(|name| !name.is_empty()) {
+            let search = app.daemon.store().search(name)?;
+            query = query.and(Query::parse(&search.query)?)?;
+        }
         for (_, filter) in self.0.iter().filter(|(name, _)| name == "filter") {
             query = query.with_filter(filter).map_err(|mut error| {
                 error.message = format!("filter \"{filter}\": {}", error.message);
-                error
+                Problem::bad_query("filter", error)
             })?;
         }
         Ok(query)

@@ -24,11 +24,12 @@ pub struct Pruned {
     pub plan: Plan,
 }
 
-const PARAMETERS: [&str; 9] = [
+const PARAMETERS: [&str; 10] = [
     "dry_run",
     "memory",
     "query",
     "filter",
+    "saved",
     "max_bytes",
     "min_free",
     "max_age",
@@ -38,7 +39,7 @@ const PARAMETERS: [&str; 9] = [
 
 /// `POST /api/v1/prune`: what the configured limits demand now. With limits as parameters
 /// (`max_bytes=5GiB`, `min_free=`, `max_age=30d`, `memory_age=`, `per_group=`) those count instead
-/// of the configured ones of the same name. With `query=` or `filter=` only dumps that match are
+/// of the configured ones of the same name. With `query=`, `saved=` or `filter=` only dumps that match are
 /// touched, and without limits all of them: deleted, or with `memory=true` their memory dropped.
 /// `dry_run=true` only says what would be done.
 pub async fn prune(
@@ -47,7 +48,7 @@ pub async fn prune(
 ) -> Result<Json<Pruned>, Problem> {
     parameters.only(&PARAMETERS)?;
     let (dry_run, memory) = (flag(&parameters, "dry_run")?, flag(&parameters, "memory")?);
-    let query = parameters.query()?;
+    let query = parameters.query(&app)?;
     let daemon = app.daemon.clone();
     let (disk, configured) = tokio::task::spawn_blocking(move || {
         Ok::<_, Problem>((daemon.disk_bytes()?, daemon.limits()?))

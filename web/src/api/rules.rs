@@ -46,7 +46,7 @@ pub async fn run(
         )));
     }
     let run = RulesRun {
-        query: parameters.query()?,
+        query: parameters.query(&app)?,
         only,
         dry,
         scripted: parameters

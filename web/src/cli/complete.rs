@@ -4,6 +4,7 @@
 
 use super::listing;
 use super::session::Session;
+use aground_store::query::{self, Values};
 use aground_store::types::{DumpSummary, GroupSummary};
 use clap::Command;
 use std::fmt::Write;
@@ -15,52 +16,6 @@ const NO_FILES: u8 = 4;
 const NO_SPACE: u8 = 2;
 /// `ShellCompDirectiveDefault`: the shell may offer files.
 const FILES: u8 = 0;
-
-/// The fields of the query language (the store's `Query`).
-const FILTERS: [&str; 42] = [
-    "ancestor",
-    "arch",
-    "boot",
-    "cause",
-    "comm",
-    "compose_project",
-    "compose_service",
-    "confidence",
-    "container",
-    "cpu",
-    "exe",
-    "frame",
-    "function",
-    "group",
-    "host",
-    "hostname",
-    "id",
-    "image",
-    "image_digest",
-    "image_id",
-    "kept",
-    "kernel",
-    "label",
-    "machine",
-    "name",
-    "namespace",
-    "node",
-    "owner",
-    "pid",
-    "pinned",
-    "pod",
-    "pod_container",
-    "pod_uid",
-    "runtime",
-    "runtime_namespace",
-    "signal",
-    "since",
-    "status",
-    "uid",
-    "unit",
-    "until",
-    "workload",
-];
 
 /// What to offer and how the shell goes on.
 #[derive(Debug, PartialEq, Eq)]
@@ -179,10 +134,16 @@ fn value_flag(command: &Command, word: &str) -> Option<String> {
 fn flag_values(flag: &str, prefix: &str) -> Answer {
     let words: &[&str] = match flag {
         "filter" if !prefix.contains('=') => {
-            let keys = FILTERS.iter().filter(|key| key.starts_with(prefix));
-            let keys = keys.map(|key| (format!("{key}="), String::new())).collect();
+            let mut keys: Vec<_> = query::names()
+                .filter(|key| key.starts_with(prefix))
+                .collect();
+            keys.sort_unstable();
+            let about = |key: &str| query::field(key).map(|field| field.about.replace('`', ""));
+            let offer = |key: &str| (format!("{key}="), about(key).unwrap_or_default());
+            let keys = keys.into_iter().map(offer).collect();
             return Answer::of(keys, NO_FILES | NO_SPACE);
         }
+        "filter" => return Answer::of(filter_values(prefix), NO_FILES),
         "format" => &["json", "table"],
         "since" | "until" => &["1h", "24h", "7d"],
         _ => &[],
@@ -194,6 +155,19 @@ fn flag_values(flag: &str, prefix: &str) -> Answer {
             .collect(),
         NO_FILES,
     )
+}
+
+/// `status=pending` and the like for a filter whose values are known.
+fn filter_values(prefix: &str) -> Vec<(String, String)> {
+    let (key, value) = prefix.split_once('=').unwrap_or((prefix, ""));
+    let known = match query::field(key).map(|field| field.values) {
+        Some(Values::OneOf(known)) => known,
+        _ => &[],
+    };
+    let known = known.iter().filter(|word| word.starts_with(value));
+    known
+        .map(|word| (format!("{key}={word}"), String::new()))
+        .collect()
 }
 
 /// A shell does not wait for a daemon that is slow.
@@ -245,7 +219,7 @@ mod tests {
     async fn shells_get_verbs_flags_and_keys() {
         check(
             &[""],
-            "ls\ninspect\nbt\ngroups\ncp\ndebug\nimport\nlog\nrm\npin\nunpin\nprune\ngovernor\nsymbols\nnotify\nrules\nstatus\n:4\n",
+            "ls\ninspect\nbt\ngroups\nreport\nhosts\nsearches\ncp\ndebug\nimport\nlog\nrm\npin\nunpin\nprune\ngovernor\nsymbols\nnotify\nrules\nstatus\n:4\n",
         )
         .await;
         check(&["l"], "ls\nlog\n:4\n").await;
@@ -255,16 +229,21 @@ mod tests {
             "image=\nimage_digest=\nimage_id=\n:6\n",
         )
         .await;
-        check(&["ls", "-f", "si"], "signal=\nsince=\n:6\n").await;
+        check(&["ls", "-f", "si"], "signal=\nsince=\nsize=\n:6\n").await;
+        check(
+            &["ls", "-f", "state=re"],
+            "state=resolved\nstate=regressed\n:4\n",
+        )
+        .await;
         check(&["ls", "--filter", "image=a"], ":4\n").await;
         check(&["ls", "--format", ""], "json\ntable\n:4\n").await;
         check(&["inspect", ""], ":4\n").await;
         check(&["cp", "0123", ""], ":0\n").await;
-        check(&["groups", ""], "ls\nexplain\ndiff\ntry\nresolve\nignore\nreopen\nmerge\nsplit\nundo\ntag\nnote\nticket\nowner\ntheory\nevidence\nverdict\nshow\nhistory\n:4\n").await;
+        check(&["groups", ""], "ls\nseen\nexplain\ndiff\ntry\nresolve\nignore\nreopen\nmerge\nsplit\nundo\ntag\nnote\nticket\nowner\ntheory\nevidence\nverdict\nshow\nhistory\n:4\n").await;
         check(&["no-such", ""], ":4\n").await;
         check(
             &[],
-            "ls\ninspect\nbt\ngroups\ncp\ndebug\nimport\nlog\nrm\npin\nunpin\nprune\ngovernor\nsymbols\nnotify\nrules\nstatus\n:4\n",
+            "ls\ninspect\nbt\ngroups\nreport\nhosts\nsearches\ncp\ndebug\nimport\nlog\nrm\npin\nunpin\nprune\ngovernor\nsymbols\nnotify\nrules\nstatus\n:4\n",
         )
         .await;
     }

@@ -5,6 +5,7 @@ use super::grouping;
 use super::human;
 use super::listing::{Field, Listing, Row, fetch};
 use super::narrowing::Narrowing;
+use super::seen;
 use super::session::{Failure, Session};
 use super::template::Format;
 use aground_store::types::{Count, GroupSummary};
@@ -23,6 +24,9 @@ enum Action {
     /// List groups
     #[command(help_template = super::HELP, visible_alias = "list")]
     Ls(List),
+    /// Show where and since when a group was seen, and what stands out in it
+    #[command(help_template = super::HELP)]
+    Seen(seen::Arguments),
     /// Show why the crashes of a group are one group
     #[command(help_template = super::HELP)]
     Explain(grouping::Explain),
@@ -97,6 +101,7 @@ pub async fn run(arguments: Arguments, session: &mut Session) -> Result<(), Fail
     match arguments.action {
         None => list(arguments.list, session).await,
         Some(Action::Ls(arguments)) => list(arguments, session).await,
+        Some(Action::Seen(arguments)) => seen::run(&arguments, session).await,
         Some(Action::Explain(arguments)) => grouping::explain(&arguments, session).await,
         Some(Action::Diff(arguments)) => grouping::compare(&arguments, session).await,
         Some(Action::Try(arguments)) => grouping::try_rules(&arguments, session).await,
@@ -106,8 +111,9 @@ pub async fn run(arguments: Arguments, session: &mut Session) -> Result<(), Fail
 
 async fn list(arguments: List, session: &mut Session) -> Result<(), Failure> {
     let parameters = arguments.narrowing.parameters()?;
-    let groups: Vec<GroupSummary> =
-        fetch(session, "/api/v1/groups", &parameters, arguments.last).await?;
+    let groups: Vec<GroupSummary> = fetch(session, "/api/v1/groups", &parameters, arguments.last)
+        .await
+        .map_err(|error| arguments.narrowing.explain(error))?;
     let now = session.now_ms;
     let rows: Vec<Row> = groups
         .into_iter()
@@ -171,7 +177,7 @@ fn names(counts: &[Count], truncate: bool) -> String {
 }
 
 /// Crashes per bucket as bars; a dot where there were none.
-fn sparkline(buckets: &[u64]) -> String {
+pub fn sparkline(buckets: &[u64]) -> String {
     const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     let highest = buckets.iter().copied().max().unwrap_or(0);
     let bar = |&count: &u64| {

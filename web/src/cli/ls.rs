@@ -72,7 +72,9 @@ pub async fn run(arguments: Arguments, session: &mut Session) -> Result<(), Fail
         arguments.last
     };
     let parameters = arguments.narrowing.parameters()?;
-    let dumps: Vec<DumpSummary> = fetch(session, "/api/v1/dumps", &parameters, limit).await?;
+    let dumps: Vec<DumpSummary> = fetch(session, "/api/v1/dumps", &parameters, limit)
+        .await
+        .map_err(|error| arguments.narrowing.explain(error))?;
     let now = session.now_ms;
     let rows: Vec<Row> = dumps
         .into_iter()

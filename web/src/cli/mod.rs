@@ -11,6 +11,7 @@ pub mod doctor;
 pub mod governor;
 mod grouping;
 pub mod groups;
+pub mod hosts;
 pub mod human;
 pub mod import;
 pub mod inspect;
@@ -27,8 +28,12 @@ pub mod plugin;
 mod private_core;
 pub mod progress;
 pub mod prune;
+pub mod reindex;
+pub mod report;
 pub mod rm;
 pub mod rules;
+pub mod searches;
+pub mod seen;
 pub mod serve;
 pub mod session;
 pub mod status;
@@ -77,7 +82,7 @@ struct Aground {
 #[derive(Subcommand)]
 enum Verb {
     #[command(flatten)]
-    Dump(DumpVerb),
+    Dump(Box<DumpVerb>),
     #[command(help_template = HELP)]
     Analyze(analyze::Arguments),
     #[command(help_template = HELP)]
@@ -86,6 +91,8 @@ enum Verb {
     Ping(ping::Arguments),
     #[command(help_template = HELP)]
     Serve(serve::Arguments),
+    #[command(help_template = HELP)]
+    Reindex(reindex::Arguments),
     #[command(help_template = HELP)]
     Install(install::Arguments),
     #[command(help_template = HELP)]
@@ -111,6 +118,15 @@ pub enum DumpVerb {
     /// List crashes by cause, or explain a group
     #[command(help_template = HELP, args_conflicts_with_subcommands = true)]
     Groups(groups::Arguments),
+    /// Count crashes by fields: report image,cause
+    #[command(help_template = HELP)]
+    Report(report::Arguments),
+    /// List hosts by what crashes there, and tell suspect hardware
+    #[command(help_template = HELP)]
+    Hosts(hosts::Arguments),
+    /// Give queries names: --saved NAME asks them again
+    #[command(help_template = HELP, args_conflicts_with_subcommands = true)]
+    Searches(searches::Arguments),
     /// Copy a core to a file, a directory or standard output
     #[command(help_template = HELP)]
     Cp(cp::Arguments),
@@ -183,12 +199,13 @@ pub fn run() -> ExitCode {
 
 fn dispatch(verb: Verb, endpoint: Endpoint, program: &'static str) -> Result<(), Failure> {
     match verb {
-        Verb::Dump(verb) => run_dump_verb(verb, endpoint, program),
+        Verb::Dump(verb) => run_dump_verb(*verb, endpoint, program),
         Verb::Analyze(arguments) => analyze::run(
             &arguments,
             &mut Session::new(Client::new(endpoint), program),
         ),
         Verb::Serve(arguments) => serve::run(arguments),
+        Verb::Reindex(arguments) => reindex::run(arguments),
         Verb::Install(arguments) => install::run(&arguments),
         Verb::Uninstall(arguments) => uninstall::run(&arguments),
         Verb::Whoami(arguments) => whoami::run(&arguments),
@@ -215,6 +232,9 @@ pub fn run_dump_verb(
         DumpVerb::Inspect(arguments) => inspect::run(&arguments, session).await,
         DumpVerb::Bt(arguments) => bt::run(&arguments, session).await,
         DumpVerb::Groups(arguments) => groups::run(arguments, session).await,
+        DumpVerb::Report(arguments) => report::run(arguments, session).await,
+        DumpVerb::Hosts(arguments) => hosts::run(arguments, session).await,
+        DumpVerb::Searches(arguments) => searches::run(arguments, session).await,
         DumpVerb::Cp(arguments) => cp::run(&arguments, session).await,
         DumpVerb::Debug(arguments) => debug::run(&arguments, session).await,
         DumpVerb::Import(arguments) => import::run(&arguments, session).await,
@@ -253,6 +273,11 @@ pub fn finish(program: &str, result: Result<(), Failure>) -> ExitCode {
     };
     if let Some(message) = failure.message() {
         complain(program, &message);
+    }
+    if let Some(place) = failure.place() {
+        use std::io::Write;
+        // Nobody can be told that standard error is closed.
+        let _ = writeln!(std::io::stderr(), "{place}");
     }
     failure.exit_code()
 }

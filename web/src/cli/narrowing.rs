@@ -2,6 +2,7 @@
 
 use super::moment;
 use super::session::Failure;
+use crate::client::ClientError;
 use clap::Args;
 
 /// `-f/--filter`, `--since` and `--until`, query words: how lists are narrowed.
@@ -16,17 +17,46 @@ pub struct Narrowing {
     /// Show crashes before a time or duration back
     #[arg(long, value_name = "TIME")]
     pub until: Option<String>,
+    /// Show what a saved search asks for, and the query besides (aground searches)
+    #[arg(long, value_name = "NAME")]
+    pub saved: Option<String>,
     /// Query: field:value terms and words, such as image:api* panic
     #[arg(value_name = "QUERY")]
     pub words: Vec<String>,
 }
 
 impl Narrowing {
+    /// What the words ask: a query.
+    pub fn text(&self) -> String {
+        self.words.join(" ")
+    }
+
+    /// A failure of a request that had these parameters, with the place where the query is wrong.
+    pub fn explain(&self, failure: ClientError) -> Failure {
+        match failure {
+            ClientError::Refused(problem)
+                if problem
+                    .query
+                    .as_ref()
+                    .is_some_and(|wrong| wrong.parameter == "query") =>
+            {
+                Failure::Query {
+                    text: self.text(),
+                    problem,
+                }
+            }
+            other => other.into(),
+        }
+    }
+
     /// The parameters of a list request: `query=…&filter=…`.
     pub fn parameters(&self) -> Result<String, Failure> {
         let mut parameters = Vec::new();
         if !self.words.is_empty() {
-            parameters.push(("query", self.words.join(" ")));
+            parameters.push(("query", self.text()));
+        }
+        if let Some(name) = &self.saved {
+            parameters.push(("saved", name.clone()));
         }
         for filter in &self.filters {
             parameters.push(("filter", checked_filter(filter)?));

@@ -47,6 +47,9 @@ pub struct Arguments {
     /// Only crashes before a time or duration back
     #[arg(long, value_name = "TIME")]
     until: Option<String>,
+    /// Only what a saved search asks for (aground searches)
+    #[arg(long, value_name = "NAME")]
+    saved: Option<String>,
     /// Format output: table or json
     #[arg(long, value_name = "FORMAT", default_value = "table", value_parser = ["table", "json"])]
     format: String,
@@ -98,6 +101,7 @@ fn parameters(arguments: Arguments) -> Result<String, Failure> {
         .map(|(name, value)| format!("{name}={}", encode(&value)))
         .collect();
     let narrowing = Narrowing {
+        saved: arguments.saved,
         filters: arguments.filters,
         since: arguments.since,
         until: arguments.until,

@@ -1,7 +1,9 @@
 //! What every verb has at hand: the client, where output goes, and how failures end the program.
 
 use super::template::TemplateError;
+use super::text::visible;
 use crate::client::{Client, ClientError};
+use crate::problem::ProblemBody;
 use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
 use std::process::ExitCode;
 
@@ -60,6 +62,14 @@ pub enum Failure {
     /// The daemon could not be asked, or said no.
     #[error(transparent)]
     Client(#[from] ClientError),
+    /// The query words are wrong, and where.
+    #[error("{}", .problem.detail)]
+    Query {
+        /// The query as it was sent.
+        text: String,
+        /// What the daemon says of it.
+        problem: Box<ProblemBody>,
+    },
     /// `--format` is wrong.
     #[error(transparent)]
     Template(#[from] TemplateError),
@@ -85,6 +95,28 @@ impl Failure {
             Failure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => None,
             failure => Some(failure.to_string()),
         }
+    }
+
+    /// The query with a mark under the place that is wrong, where one is.
+    pub fn place(&self) -> Option<String> {
+        let Failure::Query { text, problem } = self else {
+            return None;
+        };
+        let wrong = problem.query.as_ref()?;
+        let end = wrong.offset.saturating_add(wrong.length);
+        let cut = |at: usize| text.get(..text.floor_char_boundary(at)).unwrap_or(text);
+        let (before, through) = (visible(cut(wrong.offset)), visible(cut(end)));
+        let width = |text: &str| unicode_width::UnicodeWidthStr::width(text);
+        let length = width(&through).saturating_sub(width(&before)).max(1);
+        // What does not fit on a line says no more than the message does.
+        (width(&before) < 200).then(|| {
+            format!(
+                "  {}\n  {}{}",
+                visible(text),
+                " ".repeat(width(&before)),
+                "^".repeat(length.min(200))
+            )
+        })
     }
 
     /// 125 when no daemon could be asked (as `docker run`), 64 for a wrong template of `inspect`

@@ -16,7 +16,9 @@ use axum::routing::{any, get, post};
 
 /// Every page.
 pub fn routes() -> Router<App> {
-    use pages::{dump, dumps, error, group, group_life, groups, import, status, symbols};
+    use pages::{
+        dump, dumps, error, group, group_life, groups, hosts, import, report, status, symbols,
+    };
     Router::new()
         .route("/", get(groups::page))
         .route("/groups/{ref}", get(group::page))
@@ -37,6 +39,10 @@ pub fn routes() -> Router<App> {
         )
         .route("/symbols/fetch", post(symbols::fetch))
         .route("/symbols/{build_id}/remove", post(symbols::remove))
+        .route("/report", get(report::page))
+        .route("/searches", post(report::save))
+        .route("/searches/{name}/remove", post(report::remove))
+        .route("/hosts", get(hosts::page))
         .route("/status", get(status::page))
         .route("/notify/{name}/test", post(status::test_target))
         .route("/static/{name}", get(assets::serve))

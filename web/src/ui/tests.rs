@@ -305,6 +305,23 @@ async fn no_page_shows_anything_raw() {
     let all = site.page("/dumps", StatusCode::OK).await;
     assert_eq!(all.matches("data-row").count(), 3);
     site.page("/status", StatusCode::OK).await;
+    let report = site
+        .page("/report?by=host,image,label:a&query=host:*", StatusCode::OK)
+        .await;
+    assert!(
+        report.contains("/dumps?query=host:%2A%20host:%22"),
+        "{report}"
+    );
+    site.page("/report?by=imgae", StatusCode::BAD_REQUEST).await;
+    site.page("/hosts", StatusCode::OK).await;
+    let evil = crate::ui::view::text::url(EVIL);
+    site.page(
+        &format!("/report?by={evil}&query={evil}"),
+        StatusCode::BAD_REQUEST,
+    )
+    .await;
+    site.page("/?query=image:a%20sgnal:b", StatusCode::BAD_REQUEST)
+        .await;
     symbols_are_shown_as_text(&site).await;
 }
 
@@ -365,7 +382,7 @@ async fn mistakes_are_pages_that_help() {
         .page("/?query=image:a%20sgnal:x", StatusCode::BAD_REQUEST)
         .await;
     assert!(
-        typo.contains("image:a <mark>sgnal:x</mark>") && typo.contains("did you mean signal"),
+        typo.contains("image:a <mark>sgnal</mark>:x") && typo.contains("did you mean signal"),
         "{typo}"
     );
     for (target, status) in [

@@ -6,6 +6,9 @@ use crate::database::column_text;
 /// for patterns, escapes included.
 pub(super) const LONGEST: usize = 8 << 10;
 
+/// Pieces of a word that are looked for in texts: far more than anybody types.
+const MOST_PHRASES: usize = 20;
+
 /// A value as written: literal pieces with anything between them. One piece means no wildcard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Pattern {
@@ -36,7 +39,7 @@ impl Pattern {
     }
 
     /// The value with `change` applied to each literal piece.
-    pub(super) fn map(&self, change: impl Fn(&str) -> String) -> Self {
+    pub(crate) fn map(&self, change: impl Fn(&str) -> String) -> Self {
         Self {
             pieces: self.pieces.iter().map(|piece| change(piece)).collect(),
         }
@@ -62,8 +65,29 @@ impl Pattern {
         format!("%{}%", escaped.join("%"))
     }
 
+    /// As full text is asked: the words of each piece in their order, the last by its beginning
+    /// when that has three letters. At most [`MOST_PHRASES`], without those that say the same.
+    pub(crate) fn phrases(&self) -> Vec<String> {
+        let mut phrases: Vec<String> = vec![];
+        for piece in &self.pieces {
+            if !piece.chars().any(char::is_alphanumeric) {
+                continue;
+            }
+            let last = piece
+                .rsplit(|c: char| !c.is_alphanumeric())
+                .find(|word| !word.is_empty());
+            let beginning = last.is_some_and(|word| word.chars().count() >= 3);
+            let star = if beginning { " *" } else { "" };
+            let phrase = format!("\"{}\"{star}", piece.replace('"', " "));
+            if !phrases.contains(&phrase) && phrases.len() < MOST_PHRASES {
+                phrases.push(phrase);
+            }
+        }
+        phrases
+    }
+
     /// Bytes of all pieces.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.pieces.iter().map(String::len).sum()
     }
 }

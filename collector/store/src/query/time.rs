@@ -29,6 +29,11 @@ fn seconds(text: &str) -> Option<i64> {
 
 /// A Go duration (`1h30m`, `1.5h`), with days and weeks besides, as milliseconds.
 fn duration(text: &str) -> Option<i64> {
+    Some(duration_us(text)? / 1000)
+}
+
+/// The same as microseconds.
+pub(super) fn duration_us(text: &str) -> Option<i64> {
     let mut rest = text;
     let mut total = 0_i64;
     while !rest.is_empty() {
@@ -38,14 +43,14 @@ fn duration(text: &str) -> Option<i64> {
             .find(|c: char| c.is_ascii_digit() || c == '.')
             .unwrap_or(after.len());
         let (unit, next) = after.split_at_checked(unit_end)?;
-        total = total.checked_add(scaled(number, unit)?)?;
+        total = total.checked_add(scaled(number, microseconds(unit)?)?)?;
         rest = next;
     }
     (!text.is_empty()).then_some(total)
 }
 
-fn scaled(number: &str, unit: &str) -> Option<i64> {
-    let microseconds: i64 = match unit {
+fn microseconds(unit: &str) -> Option<i64> {
+    Some(match unit {
         "us" | "µs" => 1,
         "ms" => 1_000,
         "s" => 1_000_000,
@@ -54,21 +59,19 @@ fn scaled(number: &str, unit: &str) -> Option<i64> {
         "d" => 86_400_000_000,
         "w" => 604_800_000_000,
         _ => return None,
-    };
+    })
+}
+
+/// A decimal number of so many units.
+pub(super) fn scaled(number: &str, unit: i64) -> Option<i64> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
     if !all_digits(whole) || !all_digits(fraction) {
         return None;
     }
     let digits: String = fraction.chars().chain("000000".chars()).take(6).collect();
-    let millionths = digits.parse::<i64>().ok()?.checked_mul(microseconds)? / 1_000_000;
-    Some(
-        whole
-            .parse::<i64>()
-            .ok()?
-            .checked_mul(microseconds)?
-            .checked_add(millionths)?
-            / 1000,
-    )
+    let part = i128::from(digits.parse::<i64>().ok()?) * i128::from(unit) / 1_000_000;
+    let whole = whole.parse::<i64>().ok()?.checked_mul(unit)?;
+    whole.checked_add(i64::try_from(part).ok()?)
 }
 
 /// RFC 3339, whole or cut after day, hour or minute.

@@ -56,11 +56,11 @@ struct Totals {
 
 impl Totals {
     fn read(sql: &Transaction<'_>) -> Result<Self, StoreError> {
-        let text = "SELECT coalesce(sum(stored_bytes), 0) + (SELECT coalesce(sum(bytes), 0) FROM modules),
-                 min(CASE WHEN pinned = 0 THEN crashed_at_ms END),
-                 min(CASE WHEN pinned = 0 AND memory_bytes > 0 THEN crashed_at_ms END),
-                 coalesce(max(pinned = 0 AND trace AND memory_bytes > 0 AND status IN ('analyzed', 'failed')), 0)
-             FROM dumps";
+        let text = "SELECT (SELECT stored_bytes FROM totals) + (SELECT coalesce(sum(bytes), 0) FROM modules),
+             (SELECT crashed_at_ms FROM dumps WHERE pinned = 0 ORDER BY crashed_at_ms LIMIT 1),
+             (SELECT crashed_at_ms FROM dumps WHERE pinned = 0 AND memory_bytes > 0 ORDER BY crashed_at_ms LIMIT 1),
+             EXISTS (SELECT 1 FROM dumps WHERE pinned = 0 AND trace AND memory_bytes > 0
+                 AND status IN ('analyzed', 'failed'))";
         Ok(sql.prepare_cached(text)?.query_row([], |row| {
             Ok(Self {
                 bytes: from_sql(row.get(0)?),

@@ -51,7 +51,11 @@ fn ten_crashes_of_one_signature_across_containers_are_one_group_of_ten() {
     // The crash at noon sharp is just outside the hour.
     assert_eq!(group.histogram, [9, 0, 0, 0]);
     assert_eq!(
-        given.store.histogram(&Query::default(), hour()).unwrap(),
+        given
+            .store
+            .histogram(&Query::default(), hour())
+            .unwrap()
+            .buckets,
         [10, 0, 0, 0]
     );
     assert_eq!(given.store.group(&group.id, hour()).unwrap(), *group);
@@ -171,6 +175,7 @@ fn histograms_of_nonsense_windows_are_empty_not_wrong() {
                 .store
                 .histogram(&Query::default(), histogram)
                 .unwrap()
+                .buckets
                 .len(),
             expected
         );
@@ -181,7 +186,11 @@ fn histograms_of_nonsense_windows_are_empty_not_wrong() {
         buckets: 7,
     };
     assert_eq!(
-        given.store.histogram(&Query::default(), far).unwrap(),
+        given
+            .store
+            .histogram(&Query::default(), far)
+            .unwrap()
+            .buckets,
         [0; 7]
     );
 }

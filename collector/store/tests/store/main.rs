@@ -9,5 +9,6 @@ mod keeping;
 mod lifecycle;
 mod queries;
 mod recovery;
+mod reports;
 mod similar;
 mod symbols;

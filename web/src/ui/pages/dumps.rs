@@ -72,12 +72,21 @@ pub struct DumpsPage {
 
 impl DumpsPage {
     /// The page of a list.
-    pub fn new(request: &ListRequest, page: &Page<DumpSummary>, total: u64, now_ms: i64) -> Self {
+    pub fn new(
+        request: &ListRequest,
+        page: &Page<DumpSummary>,
+        total: Option<u64>,
+        now_ms: i64,
+    ) -> Self {
+        let searched = !request.query.trim().is_empty();
         Self {
             shell: Shell::searching("dumps", &request.query),
             rows: rows(&page.items, now_ms),
-            total: text::count(total, "crash", "crashes"),
-            searched: !request.query.trim().is_empty(),
+            total: total.map_or_else(
+                || "more crashes than are counted here".to_owned(),
+                |total| text::count(total, "crash", "crashes"),
+            ),
+            searched,
             first: Some(request.link("")).filter(|_| !request.cursor.is_empty()),
             next: page
                 .next_cursor

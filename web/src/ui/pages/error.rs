@@ -2,6 +2,7 @@
 
 use super::Shell;
 use crate::problem::Problem;
+use crate::ui::view::text;
 use aground_daemon::ImportError;
 use aground_store::{QueryError, ResolveError, StoreError};
 use askama::Template;
@@ -31,15 +32,25 @@ struct Details {
 struct WrongQuery {
     before: String,
     wrong: String,
+    after: String,
+    /// The query with the nearest word in the place of the wrong one, and its link.
+    meant: Option<(String, String)>,
 }
 
 impl WrongQuery {
-    fn new(text: &str, offset: usize) -> Self {
-        let at = text.floor_char_boundary(offset);
-        let (before, wrong) = text.split_at(at);
+    fn new(text: &str, error: &QueryError) -> Self {
+        let (before, rest) = text.split_at(text.floor_char_boundary(error.offset));
+        let (wrong, after) = rest.split_at(rest.floor_char_boundary(error.length));
+        let meant = error.suggestion.as_ref();
         Self {
             before: before.to_owned(),
             wrong: wrong.to_owned(),
+            after: after.to_owned(),
+            meant: meant.map(|word| {
+                let meant = format!("{before}{word}{after}");
+                let link = format!("?query={}", text::url(&meant));
+                (meant, link)
+            }),
         }
     }
 }
@@ -87,9 +98,9 @@ impl Trouble {
     /// A query that cannot be read.
     pub fn bad_query(text: &str, error: &QueryError) -> Self {
         let title = "This search cannot be read";
-        let hint = "The part marked above is where reading stopped.";
+        let hint = "The part marked above is what is wrong.";
         let mut trouble = Self::new(StatusCode::BAD_REQUEST, title, error.message.clone(), hint);
-        trouble.0.query = Some(WrongQuery::new(text, error.offset));
+        trouble.0.query = Some(WrongQuery::new(text, error));
         trouble
     }
 
@@ -109,7 +120,7 @@ impl Trouble {
     pub fn page(&self) -> Result<String, askama::Error> {
         let query = self.0.query.as_ref();
         let text = query
-            .map(|q| format!("{}{}", q.before, q.wrong))
+            .map(|q| format!("{}{}{}", q.before, q.wrong, q.after))
             .unwrap_or_default();
         let shell = Shell::searching("", &text);
         let trouble = Details::clone(&self.0);

@@ -3,6 +3,7 @@
 use super::dumps::ListRequest;
 use super::error::Trouble;
 use super::group_life::LifeView;
+use super::group_seen::SeenView;
 use super::groups::{GroupRow, WINDOWS, Window};
 use super::{Shell, blocking, html};
 use crate::App;
@@ -12,6 +13,7 @@ use crate::ui::view::svg::{Bars, Share, shares};
 use crate::ui::view::text::{self, Brief, LINE};
 use crate::ui::view::time;
 use aground_analyzer::report::SignatureFrame;
+use aground_store::history::History;
 use aground_store::lifecycle::{Entry, Life};
 use aground_store::likeness::{Likeness, Weight};
 use aground_store::types::{Dump, DumpSummary, GroupSummary, Page};
@@ -107,6 +109,7 @@ pub struct GroupPage {
     shell: Shell,
     row: GroupRow,
     life: LifeView,
+    seen: SeenView,
     bars: Bars,
     window: Window,
     windows: [Window; 3],
@@ -136,6 +139,8 @@ pub struct Contents {
     pub history: Vec<Entry>,
     /// Why its crashes are one group.
     pub explained: Option<Explained>,
+    /// Where and since when it was seen.
+    pub seen: History,
 }
 
 impl GroupPage {
@@ -148,6 +153,7 @@ impl GroupPage {
             life,
             history,
             explained,
+            seen,
         } = contents;
         let window = Window::named(&request.window);
         let report = latest.as_ref().and_then(|dump| dump.report.as_ref());
@@ -158,6 +164,7 @@ impl GroupPage {
             shell: Shell::new("groups"),
             row: GroupRow::new(group, window, now_ms),
             life: LifeView::new(life, history, now_ms),
+            seen: SeenView::new(seen, now_ms),
             bars: window.bars(&group.histogram),
             window,
             windows: WINDOWS,
@@ -208,7 +215,7 @@ fn contents(
 ) -> Result<Contents, Trouble> {
     let id = store.resolve_group(reference)?;
     let window = Window::named(&request.window);
-    let group = store.group(&id, window.histogram(now_ms, 2))?;
+    let group = store.group(&id, window.histogram(now_ms, true))?;
     let failed = |error: QueryError| Trouble::internal(&error);
     let query = Query::default()
         .with_filter(&format!("group={id}"))
@@ -219,6 +226,7 @@ fn contents(
         dumps: store.dumps(&query, &request.page())?,
         life: store.life(&id)?,
         history: store.group_history(&id)?,
+        seen: store.history(&id)?,
         group,
     })
 }

@@ -10,9 +10,9 @@ use crate::ui::view::svg::Bars;
 use crate::ui::view::text::{self, Brief, LINE};
 use crate::ui::view::time::{self, Moment};
 use aground_daemon::DaemonStatus;
-use aground_store::StoreError;
 use aground_store::store::Histogram;
 use aground_store::types::{Count, GroupSummary, Page};
+use aground_store::{StoreError, Trend};
 use askama::Template;
 use axum::extract::{Query as Parameters, State};
 use axum::response::Response;
@@ -27,7 +27,9 @@ pub struct Window {
     /// For people: `24 hours`.
     pub label: &'static str,
     length_ms: i64,
-    buckets: usize,
+    /// Bars of the small pictures, and of the large ones: each of whole hours, as crashes are
+    /// counted.
+    buckets: [usize; 2],
 }
 
 /// All windows; the first is the default.
@@ -36,19 +38,19 @@ pub const WINDOWS: [Window; 3] = [
         word: "24h",
         label: "24 hours",
         length_ms: 24 * HOUR_MS,
-        buckets: 24,
+        buckets: [24, 24],
     },
     Window {
         word: "7d",
         label: "7 days",
         length_ms: 7 * 24 * HOUR_MS,
-        buckets: 28,
+        buckets: [28, 84],
     },
     Window {
         word: "30d",
         label: "30 days",
         length_ms: 30 * 24 * HOUR_MS,
-        buckets: 30,
+        buckets: [30, 60],
     },
 ];
 
@@ -62,12 +64,13 @@ impl Window {
             .unwrap_or(default)
     }
 
-    /// What to ask the store, with so many times the usual buckets.
-    pub fn histogram(self, now_ms: i64, finer: usize) -> Histogram {
+    /// What to ask the store for small pictures or large ones.
+    pub fn histogram(self, now_ms: i64, large: bool) -> Histogram {
+        let [small, fine] = self.buckets;
         Histogram {
             now_ms,
             window_ms: self.length_ms,
-            buckets: self.buckets * finer,
+            buckets: if large { fine } else { small },
         }
     }
 
@@ -175,15 +178,16 @@ pub struct Summary {
 
 impl Summary {
     /// Of the daemon's status and the counts over time.
-    pub fn new(status: &DaemonStatus, window: Window, counts: &[u64]) -> Self {
-        let bars = window.bars(counts);
+    pub fn new(status: &DaemonStatus, window: Window, counts: &Trend) -> Self {
+        let bars = window.bars(&counts.buckets);
+        let more = if counts.cut { "more than " } else { "" };
         let store = &status.store;
         let stored = store
             .core_bytes
             .saturating_add(store.module_bytes)
             .saturating_add(store.database_bytes);
         Self {
-            crashes: text::grouped(bars.total),
+            crashes: format!("{more}{}", text::grouped(bars.total)),
             bars,
             groups: text::grouped(store.groups),
             pending: store.pending,
@@ -217,7 +221,7 @@ impl GroupsPage {
     pub fn new(
         request: &ListRequest,
         status: &DaemonStatus,
-        counts: &[u64],
+        counts: &Trend,
         page: &Page<GroupSummary>,
         now_ms: i64,
     ) -> Self {
@@ -253,10 +257,10 @@ pub async fn page(
     let read = move || {
         let counts = daemon
             .store()
-            .histogram(&query, window.histogram(now_ms, 2))?;
+            .histogram(&query, window.histogram(now_ms, true))?;
         let page = daemon
             .store()
-            .groups(&query, &wanted, window.histogram(now_ms, 1))?;
+            .groups(&query, &wanted, window.histogram(now_ms, false))?;
         Ok::<_, StoreError>((daemon.status(), counts, page))
     };
     let (status, counts, page) = tokio::task::spawn_blocking(read)

@@ -5,8 +5,11 @@ pub mod dumps;
 pub mod error;
 pub mod group;
 pub mod group_life;
+pub mod group_seen;
 pub mod groups;
+pub mod hosts;
 pub mod import;
+pub mod report;
 pub mod status;
 pub mod symbols;
 

@@ -1,0 +1,60 @@
+//! Counts crashes by fields, and tells what hosts crash.
+
+use super::blocking;
+use super::parameters::Parameters;
+use crate::App;
+use crate::problem::Problem;
+use aground_store::StoreError;
+use aground_store::hosts::Hosts;
+use aground_store::tally::{Columns, Over, Tally, TallyRequest};
+use axum::Json;
+use axum::extract::State;
+
+const HOUR_MS: i64 = 60 * 60 * 1000;
+
+/// Buckets of time by their names, and how many of each are shown.
+pub const OVER: [(&str, i64, usize); 3] = [
+    ("1h", HOUR_MS, 48),
+    ("1d", 24 * HOUR_MS, 30),
+    ("1w", 7 * 24 * HOUR_MS, 26),
+];
+
+/// The buckets a name means, the last one ending now.
+pub fn over(name: &str) -> Option<Over> {
+    let (_, width_ms, buckets) = OVER.into_iter().find(|(known, ..)| *known == name)?;
+    Some(Over {
+        width_ms,
+        buckets,
+        now_ms: jiff::Timestamp::now().as_millisecond(),
+    })
+}
+
+/// `GET /api/v1/report?by=field[,field]&query=&filter=k=v&saved=&over=1h|1d|1w&limit=`.
+pub async fn report(
+    State(app): State<App>,
+    parameters: Parameters,
+) -> Result<Json<Tally>, Problem> {
+    parameters.only(&["by", "query", "filter", "saved", "over", "limit"])?;
+    let by = parameters.get("by").unwrap_or_default();
+    let by = Columns::parse(by).map_err(|error| Problem::bad_query("by", error))?;
+    let over = match parameters.get("over").filter(|name| !name.is_empty()) {
+        None => None,
+        Some(name) => Some(over(name).ok_or_else(|| {
+            Problem::bad_parameter(format!("over=\"{name}\": one of 1h, 1d, 1w expected"))
+        })?),
+    };
+    let request = TallyRequest {
+        by,
+        query: parameters.query(&app)?,
+        over,
+        limit: parameters.number("limit")?.unwrap_or(0),
+    };
+    let tally = blocking::<_, StoreError, _>(&app, move |store| store.tally(&request)).await?;
+    Ok(Json(tally))
+}
+
+/// `GET /api/v1/hosts`.
+pub async fn hosts(State(app): State<App>) -> Result<Json<Hosts>, Problem> {
+    let hosts = blocking::<_, StoreError, _>(&app, aground_store::Store::hosts).await?;
+    Ok(Json(hosts))
+}
