@@ -5,7 +5,7 @@
 
 use crate::assign::line;
 use crate::store::StoreError;
-use aground_analyzer::group::{Part, SAME, rarity, similarity, weigh};
+use aground_analyzer::group::{MAX_KEPT, Part, SAME, rarity, similarity, weigh};
 use aground_analyzer::report::Signature;
 use rusqlite::{OptionalExtension, Transaction, params};
 use std::collections::BTreeMap;
@@ -130,11 +130,13 @@ pub(crate) struct Stack {
 impl Stack {
     fn intern(sql: &Transaction<'_>, signature: &Signature) -> Result<Self, StoreError> {
         let class = term(sql, &format!("{} {}", signature.kind, signature.class))?;
-        // What a label or the bare facts decide has nothing to be compared. The nameless way from
-        // a failure to abort() is the same for many bugs, and looks like one.
+        // What a label or the bare facts decide has nothing to be compared. A panic's nameless way
+        // to abort() is the same for many bugs and looks like one, but a short stack has no room
+        // for it.
+        let counting = signature.frames.iter().filter(|frame| frame.kept).count();
         let compared = match signature.kind.as_str() {
             "symbolic" => true,
-            "offsets" => signature.class != "abort",
+            "offsets" => signature.class != "abort" || counting <= MAX_KEPT,
             _ => false,
         };
         let kept = signature
