@@ -16,28 +16,31 @@ pub struct Score {
 }
 
 impl Score {
-    /// Of groups against the truth, crash by crash.
+    /// Of groups against the truth, crash by crash. A group of several builds of one bug is no
+    /// mixture, though nobody asks for it where nothing relates builds.
     pub fn of(truth: &[&str], groups: &[String]) -> Self {
+        let mut pure: BTreeMap<(&str, &str), f64> = BTreeMap::new();
         let mut both: BTreeMap<(&str, &str), f64> = BTreeMap::new();
         let mut bugs: BTreeMap<&str, f64> = BTreeMap::new();
         let mut sizes: BTreeMap<&str, f64> = BTreeMap::new();
         for (bug, group) in truth.iter().zip(groups) {
             *both.entry((bug, group)).or_default() += 1.0;
+            *pure.entry((without_build(bug), group)).or_default() += 1.0;
             *bugs.entry(bug).or_default() += 1.0;
             *sizes.entry(group).or_default() += 1.0;
         }
         let all: f64 = bugs.values().sum();
-        let mean = |of: &dyn Fn(&str, &str) -> f64| {
-            let sum: f64 = both
-                .iter()
+        let mean = |counts: &BTreeMap<(&str, &str), f64>, of: &dyn Fn(&str, &str) -> f64| {
+            let shares = counts.iter();
+            let sum: f64 = shares
                 .map(|((bug, group), count)| count * count / of(bug, group))
                 .sum();
             sum / all
         };
-        let mixed = |group: &&&str| both.keys().filter(|(_, other)| *other == **group).count() > 1;
+        let mixed = |group: &&&str| pure.keys().filter(|(_, other)| *other == **group).count() > 1;
         Score {
-            precision: mean(&|_, group| sizes[group]),
-            recall: mean(&|bug, _| bugs[bug]),
+            precision: mean(&pure, &|_, group| sizes[group]),
+            recall: mean(&both, &|bug, _| bugs[bug]),
             mixed: sizes
                 .keys()
                 .filter(mixed)
@@ -52,6 +55,11 @@ impl Score {
     pub fn f1(&self) -> f64 {
         2.0 * self.precision * self.recall / (self.precision + self.recall)
     }
+}
+
+/// The bug of a truth that may name a build too.
+fn without_build(truth: &str) -> &str {
+    truth.split('@').next().unwrap_or(truth)
 }
 
 /// The table that is printed at the end.
@@ -145,10 +153,7 @@ pub fn print_programs(crashes: &[Crash]) {
             }
             let truth: Vec<&str> = part.iter().map(|crash| crash.truth.as_str()).collect();
             let groups = corpus::assign(&part, 0);
-            let bugs: Vec<&str> = truth
-                .iter()
-                .map(|truth| truth.split('@').next().unwrap())
-                .collect();
+            let bugs: Vec<&str> = truth.iter().map(|truth| without_build(truth)).collect();
             let names = if named { "with symbols" } else { "without" };
             println!(
                 "{program} {names}: F1 {:.3}; across builds {:.3}",
