@@ -169,7 +169,11 @@ fn static_programs_keep_their_words() {
         "assertion 'items == 77' failed in check",
     );
     // The core has no code: its fault is in the allocator's, not at an address nothing is at.
-    program.check("double-free", "invalid-address", "read of * in get_meta");
+    program.check(
+        "double-free",
+        "invalid-address",
+        "read of * in release_twice",
+    );
 }
 
 #[test]

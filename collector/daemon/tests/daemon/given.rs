@@ -63,13 +63,14 @@ impl Given {
         self.config.state_dir.join(below)
     }
 
-    /// Writes an entry elsewhere and moves it in, as the helper does.
+    /// Writes an entry elsewhere and moves it in. Not where the helper writes: there a daemon that
+    /// just starts would take it for an interrupted capture.
     pub fn crash(&self, number: u8) -> DumpId {
         let record = record(number);
-        let incoming = self.state("spool/incoming").join(record.id.as_str());
-        write_entry(&incoming, &record);
+        let elsewhere = self.directory.path().join(record.id.as_str());
+        write_entry(&elsewhere, &record);
         fs::rename(
-            &incoming,
+            &elsewhere,
             self.state("spool/ready").join(record.id.as_str()),
         )
         .unwrap();
