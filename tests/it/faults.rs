@@ -110,9 +110,9 @@ fn a_helper_killed_at_any_step_leaves_a_true_record() {
             before_the_entry += usize::from(after == before);
         }
     }
-    // Some forty calls come before the helper can have made an entry; most come after.
+    // How many calls come before the helper can have made an entry depends on what runs here.
     assert!(
-        killed > 50 && before_the_entry * 4 < killed * 3,
+        killed - before_the_entry > 40,
         "{before_the_entry} of {killed}"
     );
     let entries = all_entries(&site);

@@ -52,11 +52,11 @@ async fn a_quota_is_kept_after_every_crash_and_said_when_it_cannot_be() {
     let daemon = given.start().await;
     let big = |number: u8| {
         let record = record(number);
-        let incoming = given.state("spool/incoming").join(record.id.as_str());
-        write_entry(&incoming, &record);
-        fs::write(incoming.join("core.zst"), vec![0; 10_000]).unwrap();
+        let elsewhere = given.state("elsewhere").join(record.id.as_str());
+        write_entry(&elsewhere, &record);
+        fs::write(elsewhere.join("core.zst"), vec![0; 10_000]).unwrap();
         fs::rename(
-            &incoming,
+            &elsewhere,
             given.state("spool/ready").join(record.id.as_str()),
         )
         .unwrap();
