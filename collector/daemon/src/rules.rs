@@ -255,7 +255,7 @@ fn changes(rule: &Rule) -> Vec<Change> {
         .collect()
 }
 
-/// Runs the scripts that look at a dump. `None`: none does, or the dump is gone.
+/// Runs the scripts that look at a dump. `None`: none does, or there is no whole report of it.
 async fn run_scripts(
     daemon: &Arc<Inner>,
     set: &Arc<RuleSet>,
@@ -300,6 +300,11 @@ fn task(
         return Ok(None);
     }
     let whole = store.dump(id)?;
+    // Where a worker just failed another may fail too; a crash of it would be a dump with scripts
+    // of its own, for ever.
+    if whole.summary.analysis_error.is_some() {
+        return Ok(None);
+    }
     let task = Task {
         scripts,
         dump: serde_json::json!({ "record": whole.record, "report": whole.report }),
