@@ -12,8 +12,12 @@ use std::time::Duration;
 /// The file of names that speaks of a function of the program.
 fn names(site: &Site) -> Option<PathBuf> {
     let files = fs::read_dir(site.state().join("names")).unwrap();
-    let mut paths = files.map(|entry| entry.unwrap().path());
-    paths.find(|path| fs::read_to_string(path).is_ok_and(|json| json.contains("\"rest\"")))
+    // A file that is being written has another name.
+    let is_whole = |path: &PathBuf| path.extension().is_none();
+    let paths = files.map(|entry| entry.unwrap().path());
+    paths
+        .filter(is_whole)
+        .find(|path| fs::read_to_string(path).is_ok_and(|json| json.contains("\"rest\"")))
 }
 
 fn again(site: &Site, id: &str, revision: u64) -> Value {
