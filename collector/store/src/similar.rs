@@ -15,6 +15,8 @@ use std::collections::btree_map::Entry;
 const INDEXED: usize = 4;
 /// Candidates compared per frame.
 const CANDIDATES: i64 = 64;
+/// More frames than any signature counts; one that claims more was made up by a worker.
+const FRAMES_MAX: usize = 64;
 
 /// A signature that was compared with another.
 #[derive(Clone, Debug, PartialEq)]
@@ -142,7 +144,8 @@ impl Stack {
         let kept = signature
             .frames
             .iter()
-            .filter(|frame| compared && frame.kept);
+            .filter(|frame| compared && frame.kept)
+            .take(FRAMES_MAX);
         let frames = kept.map(|frame| {
             let number = term(sql, frame.key())?;
             Ok(if frame.helper.is_some() {

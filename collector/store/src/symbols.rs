@@ -180,10 +180,11 @@ impl Store {
     fn holder(&self, build_id: &str) -> Result<String, StoreError> {
         let own = self.symbol_path(build_id);
         if let Some(plain) = build_id.strip_prefix(PROGRAM) {
-            return Ok(match described(&self.symbol_path(plain)?)? {
-                Some(file) if file.has_code => file.build_id,
-                _ => build_id.to_owned(),
-            });
+            // A build ID may be too short to have a file.
+            let path = self.symbol_path(plain).ok();
+            let whole = path.map(|path| described(&path)).transpose()?.flatten();
+            let whole = whole.filter(|file| file.has_code);
+            return Ok(whole.map_or_else(|| build_id.to_owned(), |file| file.build_id));
         }
         if !build_id.starts_with(UNIT) || own.is_ok_and(|path| path.is_file()) {
             return Ok(build_id.to_owned());

@@ -195,6 +195,18 @@ fn the_nearest_groups_and_the_weights_of_frames_are_told() {
     assert!(weights[0].unwrap().weight > weights[1].unwrap().weight);
 }
 
+/// A worker that read a hostile core may claim any number of frames.
+#[test]
+fn a_signature_counts_no_more_frames_than_real_ones_have() {
+    let given = Given::new();
+    let names: Vec<String> = (0..10_000).map(|number| format!("f{number}")).collect();
+    let endless = report(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    groups(&given, std::slice::from_ref(&endless));
+    let weights = given.store.weights(&endless.signature).unwrap();
+    let counted = weights.iter().flatten().filter(|weight| weight.groups > 0);
+    assert_eq!(counted.count(), 64);
+}
+
 #[test]
 fn rules_are_tried_without_changing_anything() {
     let given = Given::new();

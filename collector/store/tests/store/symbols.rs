@@ -56,6 +56,16 @@ fn what_was_used_longest_ago_goes_first() {
     assert_eq!(names(&given.path("symbols")), [""; 0]);
 }
 
+/// `-Wl,--build-id=0xab` is a build ID too.
+#[test]
+fn a_build_id_that_is_no_name_of_a_file_has_no_symbols() {
+    let given = Given::new();
+    for build_id in ["ab", "program-ab", "program-", "program-../x", ""] {
+        assert!(given.store.use_symbols(build_id).unwrap().is_none());
+        assert!(!given.store.has_symbols(build_id));
+    }
+}
+
 #[test]
 fn what_a_queued_analysis_may_need_stays() {
     let given = Given::new();
