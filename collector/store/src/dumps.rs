@@ -90,8 +90,8 @@ impl Store {
         })
     }
 
-    /// One dump whole.
-    pub fn dump(&self, id: &DumpId) -> Result<Dump, StoreError> {
+    /// One dump as lists have it.
+    pub fn dump_summary(&self, id: &DumpId) -> Result<DumpSummary, StoreError> {
         let condition = Condition {
             sql: format!("FROM {JOIN} WHERE d.id = ?"),
             parameters: vec![String::from(id.clone()).into()],
@@ -104,6 +104,12 @@ impl Store {
             .into_iter()
             .next()
             .ok_or(StoreError::NotFound("dump"))?;
+        Ok(summary)
+    }
+
+    /// One dump whole.
+    pub fn dump(&self, id: &DumpId) -> Result<Dump, StoreError> {
+        let summary = self.dump_summary(id)?;
         let directory = self.inner.files.dump(id);
         let log = files::read_bounded(&directory.join(layout::LOG), LOG_LIMIT)?;
         Ok(Dump {

@@ -2,7 +2,7 @@
 
 use crate::store::{Store, StoreError, now_ms};
 use aground_helper::id::DumpId;
-use rusqlite::{Transaction, params};
+use rusqlite::{OptionalExtension, Transaction, params};
 
 /// So many events are remembered; older ones are forgotten.
 const REMEMBERED: i64 = 100_000;
@@ -44,7 +44,46 @@ pub struct StoredEvent {
     pub new_group: bool,
 }
 
+/// The numbers of the events that are remembered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventRange {
+    /// The oldest; one more than `newest` when there is none.
+    pub oldest: i64,
+    /// The newest there ever was; 0 before the first.
+    pub newest: i64,
+}
+
 impl Store {
+    /// Which events can be asked for.
+    pub fn event_range(&self) -> Result<EventRange, StoreError> {
+        self.inner.database.read(|sql| {
+            // What AUTOINCREMENT gave last outlives the row it gave it to.
+            let newest: Option<i64> = sql
+                .prepare_cached("SELECT seq FROM sqlite_sequence WHERE name = 'events'")?
+                .query_row([], |row| row.get(0))
+                .optional()?;
+            let newest = newest.unwrap_or(0);
+            let oldest: Option<i64> = sql
+                .prepare_cached("SELECT min(sequence) FROM events")?
+                .query_row([], |row| row.get(0))?;
+            let oldest = oldest.unwrap_or(newest.saturating_add(1));
+            Ok(EventRange { oldest, newest })
+        })
+    }
+
+    /// The number after which the events since a moment (milliseconds since the epoch) come.
+    pub fn event_before(&self, at_ms: i64) -> Result<i64, StoreError> {
+        let first: Option<i64> = self.inner.database.read(|sql| {
+            Ok(sql
+                .prepare_cached("SELECT min(sequence) FROM events WHERE at_ms >= ?1")?
+                .query_row([at_ms], |row| row.get(0))?)
+        })?;
+        match first {
+            Some(first) => Ok(first.saturating_sub(1)),
+            None => Ok(self.event_range()?.newest),
+        }
+    }
+
     /// At most `limit` events after the one numbered `sequence`, oldest first.
     pub fn events_after(
         &self,

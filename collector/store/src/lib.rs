@@ -50,7 +50,7 @@ pub mod wanted;
 mod words;
 
 pub use assign::Assignment;
-pub use events::StoredEvent;
+pub use events::{EventRange, StoredEvent};
 pub use histogram::Trend;
 pub use jobs::Job;
 pub use query::{Query, QueryError};

@@ -1,36 +1,232 @@
-//! Streams events as they happen (server-sent events).
+//! Streams events: those that a reader missed, then each as it happens (server-sent events).
+//!
+//! All come from the store, in the order of their numbers, so that nothing is lost or told twice
+//! between what is replayed and what is live; what the service says as it happens only wakes us.
 
+use super::blocking;
+use super::parameters::Parameters;
 use crate::App;
+use crate::cli::moment;
+use crate::problem::Problem;
 use aground_daemon::Event;
+use aground_helper::id::DumpId;
+use aground_store::types::DumpSummary;
+use aground_store::{Query, Store, StoreError, StoredEvent};
 use axum::extract::State;
+use axum::http::HeaderMap;
 use axum::response::sse;
-use futures_util::{Stream, StreamExt};
+use futures_util::{Stream, StreamExt, stream};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
 use std::convert::Infallible;
-use tokio_stream::wrappers::BroadcastStream;
-use tokio_stream::wrappers::errors::BroadcastStreamRecvError;
+use std::time::Duration;
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::RecvError;
 
-/// `GET /api/v1/events`: one message per event, named after its type. A reader that was too slow
-/// gets `reset` and must load anew.
-pub async fn events(
-    State(app): State<App>,
-) -> sse::Sse<impl Stream<Item = Result<sse::Event, Infallible>>> {
-    let stopping = app.stopping.clone();
-    let messages = BroadcastStream::new(app.daemon.subscribe())
-        .map(|received| Ok(message(received)))
-        .take_until(async move { stopping.cancelled().await });
-    sse::Sse::new(messages).keep_alive(sse::KeepAlive::default())
+/// Events read at a time.
+const BATCH: usize = 256;
+/// How often a reader looks without being woken.
+const LOOK: Duration = Duration::from_secs(10);
+/// What a reader whose connection broke shall wait before it comes again.
+const RETRY: Duration = Duration::from_secs(2);
+
+/// What one message says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EventMessage {
+    /// `dump` (taken in), `report` (analysed), `memory` (some was given up) or `removed`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Its number, which is also the message's id.
+    pub sequence: i64,
+    /// When, milliseconds since the epoch.
+    pub at_ms: i64,
+    /// The dump's id.
+    pub id: String,
+    /// The group it went to, of a report.
+    pub group: Option<String>,
+    /// Whether that group is new.
+    pub new: bool,
+    /// The dump as it is now; `None` once it has been removed.
+    pub dump: Option<DumpSummary>,
 }
 
-fn message(received: Result<Event, BroadcastStreamRecvError>) -> sse::Event {
-    let Ok(event) = received else {
-        return sse::Event::default().event("reset").data("{}");
+/// `GET /api/v1/events`: one message per event, named after its type.
+///
+/// The stream goes on after the header `Last-Event-ID`, else after the number `after=`, else with
+/// what happened since the time `since=`, else with what happens from now on. It ends at the time
+/// `until=`, and only when the service stops without it. With a query it has only events of dumps
+/// that match and are still there. Where events have been forgotten since, the first message is
+/// `reset`: the reader must load anew.
+pub async fn events(
+    State(app): State<App>,
+    headers: HeaderMap,
+    parameters: Parameters,
+) -> Result<sse::Sse<impl Stream<Item = Result<sse::Event, Infallible>>>, Problem> {
+    parameters.only(&["after", "since", "until", "query", "filter", "saved"])?;
+    let query = parameters.query(&app)?;
+    // Before the first look, so that nothing happens unseen after it.
+    let wake = app.daemon.subscribe();
+    let asked = match headers.get("last-event-id") {
+        Some(id) => Some(number("Last-Event-ID", id.to_str().unwrap_or_default())?),
+        None => parameters
+            .get("after")
+            .map(|text| number("after", text))
+            .transpose()?,
     };
-    let name = match event {
-        Event::Dump { .. } => "dump",
-        Event::Report { .. } => "report",
-        Event::Removed { .. } => "removed",
-        Event::Memory { .. } => "memory",
+    let since = time(&parameters, "since")?;
+    let until_ms = time(&parameters, "until")?;
+    let (start, range) = blocking(&app, move |store| {
+        let range = store.event_range()?;
+        let start = match (asked, since) {
+            (Some(asked), _) => asked,
+            (None, Some(since)) => store.event_before(since)?,
+            (None, None) => range.newest,
+        };
+        Ok::<_, StoreError>((start, range))
+    })
+    .await?;
+    // Numbers from another database are no place in this one.
+    let known = (range.oldest.saturating_sub(1)..=range.newest).contains(&start);
+    let position = if known {
+        start
+    } else {
+        range.oldest.saturating_sub(1)
     };
-    let data = serde_json::to_string(&event).unwrap_or_default();
-    sse::Event::default().event(name).data(data)
+    let hello = sse::Event::default().id(position.to_string()).retry(RETRY);
+    let reset = (!known).then(|| sse::Event::default().event("reset").data("{}"));
+    let follower = Follower {
+        app: app.clone(),
+        query: (query != Query::default()).then_some(query),
+        position,
+        until_ms,
+        waiting: VecDeque::new(),
+        wake,
+    };
+    let live = stream::unfold(follower, |mut follower| async {
+        let message = follower.next().await?;
+        Some((message, follower))
+    });
+    let stopping = app.stopping.clone();
+    let messages = stream::iter(std::iter::once(hello).chain(reset))
+        .chain(live)
+        .map(Ok)
+        .take_until(async move { stopping.cancelled().await });
+    Ok(sse::Sse::new(messages).keep_alive(sse::KeepAlive::default()))
+}
+
+fn number(name: &str, text: &str) -> Result<i64, Problem> {
+    let number = text.parse().ok().filter(|number| *number >= 0);
+    number.ok_or_else(|| Problem::bad_parameter(format!("{name} \"{text}\" is no event's number")))
+}
+
+/// A time as everywhere else, milliseconds since the epoch.
+fn time(parameters: &Parameters, name: &str) -> Result<Option<i64>, Problem> {
+    let Some(text) = parameters.get(name).filter(|text| !text.is_empty()) else {
+        return Ok(None);
+    };
+    let time = moment::parse(text, Timestamp::now(), &TimeZone::UTC);
+    let time = time.map_err(|error| Problem::bad_parameter(format!("{name}: {error}")))?;
+    Ok(Some(time.as_millisecond()))
+}
+
+/// One reader and where it is.
+struct Follower {
+    app: App,
+    query: Option<Query>,
+    /// The number of the last event that was looked at.
+    position: i64,
+    until_ms: Option<i64>,
+    /// Messages that were read and not yet sent.
+    waiting: VecDeque<sse::Event>,
+    wake: broadcast::Receiver<Event>,
+}
+
+impl Follower {
+    /// The next message; `None` when there will be none.
+    async fn next(&mut self) -> Option<sse::Event> {
+        loop {
+            if let Some(message) = self.waiting.pop_front() {
+                return Some(message);
+            }
+            let now = Timestamp::now().as_millisecond();
+            let (after, query) = (self.position, self.query.clone());
+            let read = move |store: &Store| look(store, after, query.as_ref());
+            let Ok((messages, last)) = blocking(&self.app, read).await else {
+                // It has been logged; the reader comes again after its last event.
+                return None;
+            };
+            let ends = self.until_ms.unwrap_or(i64::MAX);
+            let wanted = messages
+                .iter()
+                .take_while(|message| message.at_ms < ends)
+                .count();
+            self.waiting
+                .extend(messages.iter().take(wanted).map(render));
+            if wanted < messages.len() {
+                // What is left to say is said, and then there is nothing.
+                self.until_ms = Some(i64::MIN);
+            } else if let Some(last) = last {
+                self.position = last;
+                continue;
+            }
+            if !self.waiting.is_empty() {
+                continue;
+            }
+            let left = ends.checked_sub(now).filter(|left| *left > 0)?;
+            let left = Duration::from_millis(left.unsigned_abs()).min(LOOK);
+            match tokio::time::timeout(left, self.wake.recv()).await {
+                Ok(Err(RecvError::Closed)) => return None,
+                // Whoever lags is merely awake.
+                Ok(_) => while self.wake.try_recv().is_ok() {},
+                Err(_) => {}
+            }
+        }
+    }
+}
+
+/// The messages after one number, and the number of the last event looked at, if any was.
+fn look(
+    store: &Store,
+    after: i64,
+    query: Option<&Query>,
+) -> Result<(Vec<EventMessage>, Option<i64>), StoreError> {
+    let events = store.events_after(after, BATCH)?;
+    let last = events.last().map(|event| event.sequence);
+    let mut messages = Vec::with_capacity(events.len());
+    for event in events {
+        let id: Option<DumpId> = event.dump.parse().ok();
+        if let Some(query) = query {
+            let matches = match &id {
+                Some(id) => store.dump_matches(query, id)?,
+                None => false,
+            };
+            if !matches {
+                continue;
+            }
+        }
+        let dump = id.and_then(|id| store.dump_summary(&id).ok());
+        messages.push(message(event, dump));
+    }
+    Ok((messages, last))
+}
+
+fn message(event: StoredEvent, dump: Option<DumpSummary>) -> EventMessage {
+    EventMessage {
+        kind: event.kind,
+        sequence: event.sequence,
+        at_ms: event.at_ms,
+        id: event.dump,
+        group: event.group,
+        new: event.new_group,
+        dump,
+    }
+}
+
+fn render(message: &EventMessage) -> sse::Event {
+    sse::Event::default()
+        .id(message.sequence.to_string())
+        .event(&message.kind)
+        .data(serde_json::to_string(message).unwrap_or_default())
 }

@@ -8,6 +8,7 @@ pub mod debug;
 pub mod decide;
 pub mod docker;
 pub mod doctor;
+pub mod events;
 pub mod governor;
 mod grouping;
 pub mod groups;
@@ -127,6 +128,9 @@ pub enum DumpVerb {
     /// Give queries names: --saved NAME asks them again
     #[command(help_template = HELP, args_conflicts_with_subcommands = true)]
     Searches(searches::Arguments),
+    /// Follow what happens to dumps, and replay what happened
+    #[command(help_template = HELP)]
+    Events(events::Arguments),
     /// Copy a core to a file, a directory or standard output
     #[command(help_template = HELP)]
     Cp(cp::Arguments),
@@ -235,6 +239,7 @@ pub fn run_dump_verb(
         DumpVerb::Report(arguments) => report::run(arguments, session).await,
         DumpVerb::Hosts(arguments) => hosts::run(arguments, session).await,
         DumpVerb::Searches(arguments) => searches::run(arguments, session).await,
+        DumpVerb::Events(arguments) => events::run(arguments, session).await,
         DumpVerb::Cp(arguments) => cp::run(&arguments, session).await,
         DumpVerb::Debug(arguments) => debug::run(&arguments, session).await,
         DumpVerb::Import(arguments) => import::run(&arguments, session).await,

@@ -77,7 +77,7 @@ impl Narrowing {
 }
 
 /// Docker's manners: the key in lower case, the value trimmed.
-fn checked_filter(filter: &str) -> Result<String, Failure> {
+pub(super) fn checked_filter(filter: &str) -> Result<String, Failure> {
     let split = filter
         .split_once('=')
         .filter(|(key, _)| !key.trim().is_empty());

@@ -294,25 +294,3 @@ async fn every_answer_is_hardened() {
         assert_eq!(answer.header("cache-control"), "no-store", "{target}");
     }
 }
-
-#[tokio::test]
-async fn events_are_streamed_until_the_service_stops() {
-    let site = Site::with(&[record(1)]).await;
-    let stopper = async {
-        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
-        assert_eq!(
-            site.send(Method::DELETE, "/api/v1/dumps/11", &[])
-                .await
-                .status,
-            200
-        );
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-        site.app.stopping.cancel();
-    };
-    let (answer, ()) = tokio::join!(site.get("/api/v1/events"), stopper);
-    let text = String::from_utf8(answer.body).unwrap();
-    assert!(
-        text.contains("event: removed\ndata: {\"type\":\"removed\""),
-        "{text}"
-    );
-}

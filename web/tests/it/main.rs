@@ -3,6 +3,7 @@
 
 mod api;
 mod cli;
+mod events;
 mod keeping;
 mod plugin;
 mod serve;
