@@ -10,6 +10,7 @@
 //! | drop memory | see [`keeping`] | `core.zst.new` or `trash/<id>.core` ([`Store::reindex`]) |
 //! | remove | rename to `trash/` → row → delete files | files in `trash/` ([`Store::reindex`]) |
 
+pub mod access;
 mod admit;
 mod assign;
 mod chance;

@@ -8,45 +8,41 @@ pub mod assets;
 pub mod pages;
 pub mod view;
 
-use crate::App;
-use axum::Router;
+use crate::access::route::{ADMIN, ADMIN_ALL, DEBUG, DEBUG_ALL, PUBLIC, READ, READ_ALL, Route};
 use axum::extract::DefaultBodyLimit;
 use axum::handler::Handler;
-use axum::routing::{any, get, post};
 
-/// Every page.
-pub fn routes() -> Router<App> {
+/// Every page, with what it needs of who asks.
+pub fn routes() -> Vec<Route> {
     use pages::{
         dump, dumps, error, group, group_life, groups, hosts, import, report, status, symbols,
     };
-    Router::new()
-        .route("/", get(groups::page))
-        .route("/groups/{ref}", get(group::page))
-        .route("/groups/{ref}/changes", post(group_life::change))
-        .route("/dumps", get(dumps::page))
-        .route("/dumps/{ref}", get(dump::page))
-        .route("/dumps/{ref}/analyze", post(dump::analyze))
-        .route("/dumps/{ref}/pin", post(dump::pin))
-        .route("/dumps/{ref}/unpin", post(dump::unpin))
-        .route("/dumps/{ref}/remove", post(dump::remove))
-        .route(
-            "/import",
-            get(import::page).post(import::import.layer(DefaultBodyLimit::disable())),
-        )
-        .route(
-            "/symbols",
-            get(symbols::page).post(symbols::upload.layer(DefaultBodyLimit::disable())),
-        )
-        .route("/symbols/fetch", post(symbols::fetch))
-        .route("/symbols/{build_id}/remove", post(symbols::remove))
-        .route("/report", get(report::page))
-        .route("/searches", post(report::save))
-        .route("/searches/{name}/remove", post(report::remove))
-        .route("/hosts", get(hosts::page))
-        .route("/status", get(status::page))
-        .route("/notify/{name}/test", post(status::test_target))
-        .route("/static/{name}", get(assets::serve))
-        .route("/{*path}", any(error::no_such_page))
+    let upload = DefaultBodyLimit::disable;
+    vec![
+        Route::get("/", READ, groups::page),
+        Route::get("/groups/{ref}", READ, group::page),
+        Route::post("/groups/{ref}/changes", DEBUG_ALL, group_life::change),
+        Route::get("/dumps", READ, dumps::page),
+        Route::get("/dumps/{ref}", READ, dump::page),
+        Route::post("/dumps/{ref}/analyze", DEBUG, dump::analyze),
+        Route::post("/dumps/{ref}/pin", DEBUG, dump::pin),
+        Route::post("/dumps/{ref}/unpin", DEBUG, dump::unpin),
+        Route::post("/dumps/{ref}/remove", ADMIN, dump::remove),
+        Route::get("/import", DEBUG_ALL, import::page),
+        Route::post("/import", DEBUG_ALL, import::import.layer(upload())),
+        Route::get("/symbols", READ_ALL, symbols::page),
+        Route::post("/symbols", DEBUG_ALL, symbols::upload.layer(upload())),
+        Route::post("/symbols/fetch", DEBUG_ALL, symbols::fetch),
+        Route::post("/symbols/{build_id}/remove", ADMIN_ALL, symbols::remove),
+        Route::get("/report", READ, report::page),
+        Route::post("/searches", DEBUG_ALL, report::save),
+        Route::post("/searches/{name}/remove", DEBUG_ALL, report::remove),
+        Route::get("/hosts", READ, hosts::page),
+        Route::get("/status", READ_ALL, status::page),
+        Route::post("/notify/{name}/test", ADMIN_ALL, status::test_target),
+        Route::get("/static/{name}", PUBLIC, assets::serve),
+        Route::get("/{*path}", READ, error::no_such_page),
+    ]
 }
 
 #[cfg(test)]

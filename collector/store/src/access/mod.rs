@@ -1,0 +1,5 @@
+//! Who may see what: roles, and scopes that hide crashes.
+
+mod role;
+
+pub use role::{InvalidRole, Role};
