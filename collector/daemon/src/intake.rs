@@ -8,17 +8,24 @@ use crate::status::now_ms;
 use aground_helper::id::DumpId;
 use aground_helper::layout;
 use aground_helper::record::Record;
+use aground_store::Arrival;
 use futures_util::{Stream, StreamExt};
 use inotify::{Inotify, WatchMask};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use std::{fs, io};
 use tokio::time::MissedTickBehavior;
 
 /// How often everything is looked at, notified or not.
 const RESCAN_EVERY: Duration = Duration::from_mins(1);
+/// The most crashes that are taken in together.
+const BATCH: usize = 64;
+/// So many bytes of records are enough for a batch.
+const BATCH_BYTES: u64 = 16 << 20;
+/// The longest that a crash waits for others to be taken in with: an engine may be asked about each.
+const BATCH_TIME: Duration = Duration::from_millis(50);
 
 /// Runs until the daemon stops.
 pub(crate) async fn run(daemon: Arc<Inner>) {
@@ -77,6 +84,46 @@ struct Intake {
     deferred: HashSet<PathBuf>,
     /// Dumps whose files are in the store and whose rows could not be written.
     rowless: HashSet<DumpId>,
+}
+
+/// An entry that is to be taken in.
+struct Come {
+    entry: PathBuf,
+    name: String,
+    record: Record,
+}
+
+/// Entries that are taken in together: what each costs alone is mostly waiting for the disk.
+#[derive(Default)]
+struct Batch {
+    come: Vec<Come>,
+    /// Bytes of their records' files.
+    bytes: u64,
+    since: Option<Instant>,
+}
+
+impl Batch {
+    fn push(&mut self, come: Come) {
+        let file = fs::symlink_metadata(come.entry.join(layout::RECORD));
+        self.bytes = self.bytes.saturating_add(file.map_or(0, |file| file.len()));
+        self.since.get_or_insert_with(Instant::now);
+        self.come.push(come);
+    }
+
+    /// Whether it has enough: entries, memory, or time that the first one waited for the others.
+    fn is_full(&self) -> bool {
+        let waited = self
+            .since
+            .is_some_and(|since| since.elapsed() >= BATCH_TIME);
+        self.come.len() >= BATCH || self.bytes >= BATCH_BYTES || waited
+    }
+}
+
+/// Why crashes wait, of one scan.
+#[derive(Default)]
+struct Trouble {
+    waiting: Option<String>,
+    for_room: bool,
 }
 
 /// Why an entry was not taken in now.
@@ -143,10 +190,11 @@ impl Intake {
                 );
             }
         }
-        let (mut waiting, mut for_room) = (None, false);
+        let mut trouble = Trouble::default();
         if full && !self.rowless.is_empty() {
             self.reindex();
         }
+        let mut batch = Batch::default();
         for entry in spool::entries(&state_dir.join(layout::READY)) {
             if self.deferred.contains(&entry) {
                 continue;
@@ -155,20 +203,24 @@ impl Intake {
                 .file_name()
                 .map(|name| name.to_string_lossy().into_owned())
                 .unwrap_or_default();
-            if let Err(error) = self.take_in(&entry, &name) {
-                tracing::error!(
-                    dump = name,
-                    error = chain(&error),
-                    "could not take a crash in; trying again in a minute"
-                );
-                self.deferred.insert(entry);
-                // Its files may have moved already, and the next scan would not find them.
-                self.rowless.extend(name.parse::<DumpId>());
-                waiting = Some(chain(&error));
-                for_room |= error.is_full_disk();
-                self.daemon.retain.notify_one();
+            match self.look_at(&entry, &name) {
+                Ok(None) => {}
+                Ok(Some(record)) => batch.push(Come {
+                    entry,
+                    name,
+                    record,
+                }),
+                Err(error) => self.defer(entry, &name, &error, &mut trouble),
+            }
+            if batch.is_full() {
+                self.take_in(std::mem::take(&mut batch), &mut trouble);
             }
         }
+        self.take_in(batch, &mut trouble);
+        let Trouble {
+            mut waiting,
+            mut for_room,
+        } = trouble;
         let store = &self.daemon.store;
         self.rowless
             .retain(|id| !store.contains(id).unwrap_or(false));
@@ -184,26 +236,78 @@ impl Intake {
         }
     }
 
-    fn take_in(&self, entry: &Path, name: &str) -> Result<(), IntakeError> {
+    /// The record of an entry that can be taken in; what is no entry is put aside.
+    fn look_at(&self, entry: &Path, name: &str) -> Result<Option<Record>, IntakeError> {
         let id = match name.parse::<DumpId>() {
             Ok(id) if fs::symlink_metadata(entry)?.is_dir() => id,
-            Ok(_) => return self.reject(entry, name, "not a directory"),
-            Err(error) => return self.reject(entry, name, &error.to_string()),
+            Ok(_) => return self.reject(entry, name, "not a directory").map(|()| None),
+            Err(error) => {
+                return self.reject(entry, name, &error.to_string()).map(|()| None);
+            }
         };
-        let record = self.record(entry, &id)?;
-        self.daemon.store.admit(&record, entry)?;
+        self.record(entry, &id).map(Some)
+    }
+
+    /// Takes the crashes of a batch in and tells of them.
+    fn take_in(&mut self, batch: Batch, trouble: &mut Trouble) {
+        let arrivals: Vec<Arrival<'_>> = batch
+            .come
+            .iter()
+            .map(|come| Arrival {
+                record: &come.record,
+                entry: &come.entry,
+            })
+            .collect();
+        if arrivals.is_empty() {
+            return;
+        }
+        let results = self.daemon.store.admit_all(&arrivals);
+        for (come, result) in batch.come.into_iter().zip(results) {
+            let Come {
+                entry,
+                name,
+                record,
+            } = come;
+            match result {
+                Ok(()) => self.tell(&name, &record),
+                Err(error) => self.defer(entry, &name, &error.into(), trouble),
+            }
+        }
+        self.daemon.work.notify_one();
+        self.daemon.retain.notify_one();
+    }
+
+    fn tell(&self, name: &str, record: &Record) {
         let container = record
             .container
             .as_ref()
             .and_then(|container| container.name.as_deref());
-        tracing::info!(dump = %id, signal = record.signal.name, process = record.process.name, container, "crash taken in");
-        self.daemon.metrics.crash(&record);
+        tracing::info!(
+            dump = name,
+            signal = record.signal.name,
+            process = record.process.name,
+            container,
+            "crash taken in"
+        );
+        self.daemon.metrics.crash(record);
         self.daemon.tell(Event::Dump {
             id: name.to_owned(),
         });
-        self.daemon.work.notify_one();
+    }
+
+    /// Leaves an entry for the next full scan.
+    fn defer(&mut self, entry: PathBuf, name: &str, error: &IntakeError, trouble: &mut Trouble) {
+        tracing::error!(
+            dump = name,
+            error = chain(error),
+            "could not take a crash in; trying again in a minute"
+        );
+        self.deferred.insert(entry);
+        // Its files may have moved already, and the next scan would not find them.
+        self.rowless.extend(name.parse::<DumpId>());
+        trouble.waiting = Some(chain(error));
+        trouble.for_room |= error.is_full_disk();
         self.daemon.retain.notify_one();
-        Ok(())
     }
 
     fn reject(&self, entry: &Path, name: &str, reason: &str) -> Result<(), IntakeError> {

@@ -1,6 +1,7 @@
 //! Takes a dump in: modules to the module store, the entry to `dumps/`, then a row and a job.
 //!
-//! Every step may be repeated, so that a kill between any two is mended by admitting again.
+//! Every step may be repeated, so that a kill between any two is mended by admitting again. Several
+//! dumps go through each step together: what a step costs is the disk's time to sync, not the work.
 
 use crate::database::{column_text, lock, to_sql};
 use crate::events::{self, Kind};
@@ -16,19 +17,60 @@ use aground_helper::layout;
 use aground_helper::record::{Container, Kept, Policy, Record};
 use rusqlite::{OptionalExtension, Transaction, named_params, params};
 use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+/// A crash to be taken in.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival<'a> {
+    /// What is known of it.
+    pub record: &'a Record,
+    /// Its files: a directory on the store's file system, or already the dump's own.
+    pub entry: &'a Path,
+}
+
+/// What is read of a dump's files before its row is made.
+struct Arrived<'a> {
+    record: &'a Record,
+    keeping: Keeping,
+    memory: u64,
+    stored: u64,
+    log: String,
+}
+
+impl<'a> Arrived<'a> {
+    fn read(record: &'a Record, dump: &Path) -> Result<Self, StoreError> {
+        Ok(Self {
+            record,
+            // A dump that comes back after its row was lost is what it was in the end.
+            keeping: Keeping::read(dump)?,
+            memory: length(&dump.join(layout::CORE)),
+            stored: files::bytes_in(dump),
+            log: words::log_tail(dump)?,
+        })
+    }
+}
 
 impl Store {
     /// Takes a dump in (used by the daemon's intake; idempotent). `entry` is a directory on the
     /// same file system, or already the dump's own.
     pub fn admit(&self, record: &Record, entry: &Path) -> Result<(), StoreError> {
         let _modules = lock(&self.inner.modules);
-        let dump = self.inner.files.dump(&record.id);
-        if entry != dump {
-            self.take_files(entry, &dump)?;
+        self.take_in(&[Arrival { record, entry }])
+    }
+
+    /// Takes several dumps in with the syncs and the transaction of one. Each has a result of its
+    /// own, in order.
+    pub fn admit_all(&self, arrivals: &[Arrival<'_>]) -> Vec<Result<(), StoreError>> {
+        let _modules = lock(&self.inner.modules);
+        let alone = |one| self.take_in(std::slice::from_ref(one));
+        match self.take_in(arrivals) {
+            Ok(()) => arrivals.iter().map(|_| Ok(())).collect(),
+            Err(error) if arrivals.len() == 1 => vec![Err(error)],
+            // What was done may be done again: whose fault it was shows one by one.
+            Err(_) => arrivals.iter().map(alone).collect(),
         }
-        self.insert(record, &dump, true)
     }
 
     /// Whether the dump has a row.
@@ -41,27 +83,48 @@ impl Store {
         })
     }
 
-    fn take_files(&self, entry: &Path, dump: &Path) -> Result<(), StoreError> {
-        if !entry.is_dir() {
-            // Admitted before, or nothing to admit.
-            return if dump.is_dir() {
-                Ok(())
-            } else {
-                Err(StoreError::NotFound("spool entry"))
-            };
+    fn take_in(&self, arrivals: &[Arrival<'_>]) -> Result<(), StoreError> {
+        self.take_files(arrivals)?;
+        let mut arrived = vec![];
+        for Arrival { record, .. } in arrivals {
+            arrived.push(Arrived::read(record, &self.inner.files.dump(&record.id))?);
         }
-        self.inner.files.take_modules(entry)?;
-        if dump.join(layout::RECORD).is_file() {
-            tracing::warn!(entry = %entry.display(), "dropped a second copy of a dump that is already here");
-            return files::remove_tree(entry);
+        self.insert_all(&arrived, true)
+    }
+
+    /// Moves entries to where dumps are, their modules first. What is moved is synced before the
+    /// next step counts on it.
+    fn take_files(&self, arrivals: &[Arrival<'_>]) -> Result<(), StoreError> {
+        let files = &self.inner.files;
+        let (mut coming, mut changed) = (vec![], BTreeSet::new());
+        for Arrival { record, entry } in arrivals {
+            let dump = files.dump(&record.id);
+            if *entry == dump {
+                continue;
+            }
+            if entry.is_dir() {
+                changed.extend(files.take_modules(entry)?);
+                coming.push((*entry, dump));
+            } else if !dump.is_dir() {
+                // Neither admitted before, nor anything to admit.
+                return Err(StoreError::NotFound("spool entry"));
+            }
         }
-        // Without a record it is no dump; rename replaces only an empty directory.
-        files::remove_tree(dump)?;
-        fs::rename(entry, dump).map_err(failed("cannot move", entry))?;
-        [dump.parent(), entry.parent()]
-            .into_iter()
-            .flatten()
-            .try_for_each(files::sync_directory)
+        files::sync_directories(changed.iter().map(PathBuf::as_path))?;
+        let mut moved = BTreeSet::new();
+        for (entry, dump) in &coming {
+            if dump.join(layout::RECORD).is_file() {
+                tracing::warn!(entry = %entry.display(), "dropped a second copy of a dump that is already here");
+                files::remove_tree(entry)?;
+                continue;
+            }
+            files::remove_tree(&entry.join(layout::MODULES))?;
+            // Without a record it is no dump; rename replaces only an empty directory.
+            files::remove_tree(dump)?;
+            fs::rename(entry, dump).map_err(failed("cannot move", entry))?;
+            moved.extend([dump.parent(), entry.parent()].into_iter().flatten());
+        }
+        files::sync_directories(moved.into_iter())
     }
 
     /// Makes the row. `fresh`: the crash is news, and not one whose row is made again.
@@ -71,31 +134,44 @@ impl Store {
         dump: &Path,
         fresh: bool,
     ) -> Result<(), StoreError> {
-        // A dump that comes back after its row was lost is what it was in the end.
-        let keeping = Keeping::read(dump)?;
-        let memory = length(&dump.join(layout::CORE));
-        let stored = files::bytes_in(dump);
-        let log = words::log_tail(dump)?;
+        self.insert_all(&[Arrived::read(record, dump)?], fresh)
+    }
+
+    fn insert_all(&self, arrived: &[Arrived<'_>], fresh: bool) -> Result<(), StoreError> {
         self.inner.database.write(|sql| {
-            let Some(key) = insert_dump(sql, record, &keeping, [memory, stored])? else {
-                return Ok(());
-            };
-            if keeping
-                .left
-                .as_ref()
-                .is_none_or(|left| left.kept != Kept::None)
-            {
-                self.insert_modules(sql, key, record)?;
-            }
-            let job =
-                "INSERT INTO jobs (dump, queued_at_ms) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
-            sql.prepare_cached(job)?.execute(params![key, now_ms()])?;
-            words::index_record(sql, key, record, &log)?;
-            if fresh {
-                events::push(sql, Kind::Dump, &record.id, None, false)?;
-            }
-            Ok(())
+            arrived
+                .iter()
+                .try_for_each(|arrived| self.insert_row(sql, arrived, fresh))
         })
+    }
+
+    fn insert_row(
+        &self,
+        sql: &Transaction<'_>,
+        arrived: &Arrived<'_>,
+        fresh: bool,
+    ) -> Result<(), StoreError> {
+        let Arrived {
+            record, keeping, ..
+        } = arrived;
+        let sizes = [arrived.memory, arrived.stored];
+        let Some(key) = insert_dump(sql, record, keeping, sizes)? else {
+            return Ok(());
+        };
+        if keeping
+            .left
+            .as_ref()
+            .is_none_or(|left| left.kept != Kept::None)
+        {
+            self.insert_modules(sql, key, record)?;
+        }
+        let job = "INSERT INTO jobs (dump, queued_at_ms) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+        sql.prepare_cached(job)?.execute(params![key, now_ms()])?;
+        words::index_record(sql, key, record, &arrived.log)?;
+        if fresh {
+            events::push(sql, Kind::Dump, &record.id, None, false)?;
+        }
+        Ok(())
     }
 
     /// Notes which modules of the store the dump needs; those that are not there are not noted.

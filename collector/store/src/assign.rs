@@ -21,7 +21,7 @@ use aground_helper::text::escape_bytes;
 use rusqlite::{OptionalExtension, Transaction, named_params, params};
 use serde::Deserialize;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The most bytes of a title or location in a row; the report has the whole.
 const LONGEST_LINE: usize = 1024;
@@ -46,6 +46,14 @@ pub(crate) struct Outcome<'a> {
 }
 
 impl<'a> Outcome<'a> {
+    pub(crate) fn analyzed() -> Self {
+        Self {
+            status: DumpStatus::Analyzed,
+            error: None,
+            fresh: true,
+        }
+    }
+
     pub(crate) fn failed(error: &'a str) -> Self {
         Self {
             status: DumpStatus::Failed,
@@ -61,6 +69,45 @@ impl Store {
         self.assign(id, report, None).map(drop)
     }
 
+    /// Keeps several reports of analyses that did not fail, with the syncs and the transaction of
+    /// one. Each has a result of its own, in order.
+    pub fn assign_all(&self, reports: &[(DumpId, Report)]) -> Vec<Result<Assignment, StoreError>> {
+        match self.keep_all(reports) {
+            Ok(assignments) => assignments.into_iter().map(Ok).collect(),
+            Err(error) if reports.len() == 1 => vec![Err(error)],
+            // What was done may be done again: whose fault it was shows one by one.
+            Err(_) => reports
+                .iter()
+                .map(|(id, report)| self.assign(id, report, None))
+                .collect(),
+        }
+    }
+
+    fn keep_all(&self, reports: &[(DumpId, Report)]) -> Result<Vec<Assignment>, StoreError> {
+        let mut written = vec![];
+        for (id, report) in reports {
+            written.push(next_report(&self.directory_for(id, report)?, report)?);
+        }
+        files::write_all_whole(&written)?;
+        let mut rows = vec![];
+        for (id, report) in reports {
+            files::remove_file(&self.inner.files.dump(id).join(FAILURE))?;
+            rows.push((id, report, Outcome::analyzed()));
+        }
+        self.assign_rows(&rows)
+    }
+
+    /// Where a report goes, when it is one and its dump is here.
+    fn directory_for(&self, id: &DumpId, report: &Report) -> Result<PathBuf, StoreError> {
+        group_id(&report.signature)?;
+        let directory = self.inner.files.dump(id);
+        if directory.is_dir() {
+            Ok(directory)
+        } else {
+            Err(StoreError::NotFound("dump"))
+        }
+    }
+
     /// Keeps a report and assigns the dump to its group. With a `failure` the report holds only
     /// what the record knew, or what was found until then; an earlier one that says more is not
     /// given up for it.
@@ -70,41 +117,28 @@ impl Store {
         report: &Report,
         failure: Option<&str>,
     ) -> Result<Assignment, StoreError> {
-        group_id(&report.signature)?;
-        let directory = self.inner.files.dump(id);
-        if !directory.is_dir() {
-            return Err(StoreError::NotFound("dump"));
-        }
+        let directory = self.directory_for(id, report)?;
         let Some(error) = failure else {
             write_report(&directory, report)?;
             files::remove_file(&directory.join(FAILURE))?;
-            return self.assign_row(
-                id,
-                report,
-                &Outcome {
-                    status: DumpStatus::Analyzed,
-                    error: None,
-                    fresh: true,
-                },
-            );
+            return self.assign_row(id, report, Outcome::analyzed());
         };
         if let Some(earlier) = whole_report(&directory) {
             let outcome = Outcome {
-                status: DumpStatus::Analyzed,
                 error: Some(error),
-                fresh: true,
+                ..Outcome::analyzed()
             };
-            return self.assign_row(id, &earlier, &outcome);
+            return self.assign_row(id, &earlier, outcome);
         }
         files::write_whole(&directory.join(FAILURE), error.as_bytes())?;
         if report.threads.is_empty()
             && let Some(earlier) =
                 any_report(&directory).filter(|earlier| earlier.partial.is_some())
         {
-            return self.assign_row(id, &earlier, &Outcome::failed(error));
+            return self.assign_row(id, &earlier, Outcome::failed(error));
         }
         write_report(&directory, report)?;
-        self.assign_row(id, report, &Outcome::failed(error))
+        self.assign_row(id, report, Outcome::failed(error))
     }
 
     /// The part of it that is in the database.
@@ -112,67 +146,100 @@ impl Store {
         &self,
         id: &DumpId,
         report: &Report,
-        outcome: &Outcome<'_>,
+        outcome: Outcome<'_>,
     ) -> Result<Assignment, StoreError> {
-        let signature = group_id(&report.signature)?;
-        let stored = files::bytes_in(&self.inner.files.dump(id));
-        let (assignment, settled) = self.inner.database.write(|sql| {
-            let (key, crashed_at_ms, before) = position(sql, id)?;
-            let home = similar::home(sql, key, &signature, &report.signature)?;
-            // What it counts for may be another now.
-            if let Some(before) = &before {
-                facets::count_out(sql, before, key)?;
+        let mut one = self.assign_rows(&[(id, report, outcome)])?;
+        one.pop().ok_or(StoreError::NotFound("dump"))
+    }
+
+    fn assign_rows(
+        &self,
+        rows: &[(&DumpId, &Report, Outcome<'_>)],
+    ) -> Result<Vec<Assignment>, StoreError> {
+        let stored = rows
+            .iter()
+            .map(|(id, ..)| files::bytes_in(&self.inner.files.dump(id)));
+        let stored: Vec<u64> = stored.collect();
+        let mut changed = false;
+        let assignments = self.inner.database.write(|sql| {
+            let mut assignments = vec![];
+            for ((id, report, outcome), stored) in rows.iter().zip(&stored) {
+                let (assignment, settled) = assign_in(sql, id, report, outcome, *stored)?;
+                changed |= settled.changed;
+                assignments.push(assignment);
             }
-            update_dump(sql, key, report, &home, outcome)?;
-            sql.prepare_cached("UPDATE dumps SET stored_bytes = ?2 WHERE key = ?1")?
-                .execute(params![key, crate::database::to_sql(stored)])?;
-            name_sets::replace(sql, key, report)?;
-            wanted::replace(sql, key, report)?;
-            // A split may ask for anything of the row.
-            let group = lifecycle::route(sql, key, &home)?;
-            let new_group = if group == home {
-                groups::ensure(sql, &group, &report.signature, crashed_at_ms)?
-            } else {
-                groups::ensure_known(sql, &group)?;
-                false
-            };
-            let mut settled = Settled::default();
-            if before.as_deref() != Some(&group) {
-                sql.prepare_cached("UPDATE dumps SET group_id = ?2 WHERE key = ?1")?
-                    .execute(params![key, group])?;
-                groups::join(sql, &group, crashed_at_ms)?;
-                if let Some(before) = before {
-                    groups::leave(sql, &before)?;
-                    similar::forward(sql, &before, &group)?;
-                }
-                if outcome.fresh {
-                    settled = lifecycle::came(sql, &group, key)?;
-                }
-            }
-            facets::count_in(sql, &group, key, crashed_at_ms)?;
-            jobs::end(sql, id)?;
-            if outcome.fresh {
-                events::push(sql, Kind::Report, id, Some(&group), new_group)?;
-            }
-            let assignment = Assignment {
-                group,
-                new_group,
-                regressed: settled.regressed.clone(),
-            };
-            if outcome.fresh {
-                notices::of_assignment(sql, id, &assignment)?;
-            }
-            Ok((assignment, settled))
+            Ok(assignments)
         })?;
-        if settled.changed {
+        if changed {
             self.keep_journal();
         }
-        Ok(assignment)
+        Ok(assignments)
     }
+}
+
+fn assign_in(
+    sql: &Transaction<'_>,
+    id: &DumpId,
+    report: &Report,
+    outcome: &Outcome<'_>,
+    stored: u64,
+) -> Result<(Assignment, Settled), StoreError> {
+    let signature = group_id(&report.signature)?;
+    let (key, crashed_at_ms, before) = position(sql, id)?;
+    let home = similar::home(sql, key, &signature, &report.signature)?;
+    // What it counts for may be another now.
+    if let Some(before) = &before {
+        facets::count_out(sql, before, key)?;
+    }
+    update_dump(sql, key, report, &home, outcome)?;
+    sql.prepare_cached("UPDATE dumps SET stored_bytes = ?2 WHERE key = ?1")?
+        .execute(params![key, crate::database::to_sql(stored)])?;
+    name_sets::replace(sql, key, report)?;
+    wanted::replace(sql, key, report)?;
+    // A split may ask for anything of the row.
+    let group = lifecycle::route(sql, key, &home)?;
+    let new_group = if group == home {
+        groups::ensure(sql, &group, &report.signature, crashed_at_ms)?
+    } else {
+        groups::ensure_known(sql, &group)?;
+        false
+    };
+    let mut settled = Settled::default();
+    if before.as_deref() != Some(&group) {
+        sql.prepare_cached("UPDATE dumps SET group_id = ?2 WHERE key = ?1")?
+            .execute(params![key, group])?;
+        groups::join(sql, &group, crashed_at_ms)?;
+        if let Some(before) = before {
+            groups::leave(sql, &before)?;
+            similar::forward(sql, &before, &group)?;
+        }
+        if outcome.fresh {
+            settled = lifecycle::came(sql, &group, key)?;
+        }
+    }
+    facets::count_in(sql, &group, key, crashed_at_ms)?;
+    jobs::end(sql, id)?;
+    if outcome.fresh {
+        events::push(sql, Kind::Report, id, Some(&group), new_group)?;
+    }
+    let assignment = Assignment {
+        group,
+        new_group,
+        regressed: settled.regressed.clone(),
+    };
+    if outcome.fresh {
+        notices::of_assignment(sql, id, &assignment)?;
+    }
+    Ok((assignment, settled))
 }
 
 /// Writes a report as the next revision.
 fn write_report(directory: &Path, report: &Report) -> Result<(), StoreError> {
+    files::write_all_whole(&[next_report(directory, report)?])
+}
+
+/// Where a report goes, and its JSON as the next revision.
+fn next_report(directory: &Path, report: &Report) -> Result<(PathBuf, Vec<u8>), StoreError> {
     let path = directory.join(layout::REPORT);
     let earlier = files::read_json::<Revision>(&path).ok().flatten();
     let revision = earlier.map_or(0, |earlier| earlier.revision);
@@ -180,16 +247,20 @@ fn write_report(directory: &Path, report: &Report) -> Result<(), StoreError> {
         revision: revision.saturating_add(1),
         ..report.clone()
     };
-    write_unchanged(directory, &report)
+    let json = to_json(&report, &path)?;
+    Ok((path, json))
 }
 
 /// Writes a report as it is: nothing was analysed.
 pub(crate) fn write_unchanged(directory: &Path, report: &Report) -> Result<(), StoreError> {
     let path = directory.join(layout::REPORT);
-    let json = serde_json::to_vec(report)
+    files::write_whole(&path, &to_json(report, &path)?)
+}
+
+fn to_json(report: &Report, path: &Path) -> Result<Vec<u8>, StoreError> {
+    serde_json::to_vec(report)
         .map_err(io::Error::from)
-        .map_err(failed("cannot write", &path))?;
-    files::write_whole(&path, &json)
+        .map_err(failed("cannot write", path))
 }
 
 /// What is read of the report that is replaced.

@@ -4,6 +4,7 @@
 use crate::store::StoreError;
 use aground_helper::id::DumpId;
 use aground_helper::layout;
+use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -17,6 +18,8 @@ const LOCK: &str = "lock";
 pub(crate) const FAILURE: &str = "analysis-error.txt";
 /// The most of any JSON file that is read into memory, bytes. Reports are bounded to 64 MiB.
 const JSON_LIMIT: u64 = 64 << 20;
+/// Files that are synced side by side.
+const SYNCED_TOGETHER: usize = 16;
 
 /// The state directory.
 pub(crate) struct Files {
@@ -175,20 +178,71 @@ pub(crate) fn read_bounded(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, S
 
 /// Writes a file whole or not at all: beside it, synced, then renamed over it.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
-    let beside = path.with_extension("new");
-    let write = || -> io::Result<()> {
-        let mut file = File::options()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&beside)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&beside, path)
+    write_all_whole(&[(path.to_owned(), bytes)])
+}
+
+/// The same for several files, each whole or not at all.
+pub(crate) fn write_all_whole(files: &[(PathBuf, impl AsRef<[u8]>)]) -> Result<(), StoreError> {
+    let mut written = vec![];
+    for (path, bytes) in files {
+        let beside = path.with_extension("new");
+        let write = || -> io::Result<File> {
+            let mut file = File::options()
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(0o600)
+                .open(&beside)?;
+            file.write_all(bytes.as_ref())?;
+            Ok(file)
+        };
+        let file = write().map_err(failed("cannot write", path))?;
+        written.push((file, path.clone()));
+    }
+    sync_together(&written)?;
+    for (path, _) in files {
+        fs::rename(path.with_extension("new"), path).map_err(failed("cannot write", path))?;
+    }
+    sync_directories(files.iter().filter_map(|(path, _)| path.parent()))
+}
+
+/// Makes the names in directories survive a power cut; each is synced once.
+pub(crate) fn sync_directories<'a>(
+    paths: impl Iterator<Item = &'a Path>,
+) -> Result<(), StoreError> {
+    let open = |path: &Path| {
+        let directory = File::open(path).map_err(failed("cannot sync", path))?;
+        Ok((directory, path.to_owned()))
     };
-    write().map_err(failed("cannot write", path))?;
-    path.parent().map_or(Ok(()), sync_directory)
+    let paths: BTreeSet<&Path> = paths.collect();
+    let opened = paths
+        .into_iter()
+        .map(open)
+        .collect::<Result<Vec<_>, StoreError>>()?;
+    sync_together(&opened)
+}
+
+/// Syncs files side by side: a file system writes its journal once for all who wait for it.
+fn sync_together(files: &[(File, PathBuf)]) -> Result<(), StoreError> {
+    let sync = |(file, path): &(File, PathBuf)| -> Result<(), StoreError> {
+        file.sync_all().map_err(failed("cannot sync", path))
+    };
+    if let [one] = files {
+        return sync(one);
+    }
+    for together in files.chunks(SYNCED_TOGETHER) {
+        std::thread::scope(|scope| {
+            let waiting: Vec<_> = together
+                .iter()
+                .map(|file| scope.spawn(move || sync(file)))
+                .collect();
+            let panicked = |_| failed("cannot sync", Path::new(""))(io::ErrorKind::Other.into());
+            waiting
+                .into_iter()
+                .try_for_each(|thread| thread.join().map_err(panicked)?)
+        })?;
+    }
+    Ok(())
 }
 
 /// Removes a file or says why not; one that is already gone is fine.

@@ -50,6 +50,7 @@ pub mod types;
 pub mod wanted;
 mod words;
 
+pub use admit::Arrival;
 pub use assign::Assignment;
 pub use events::{EventRange, StoredEvent};
 pub use histogram::Trend;

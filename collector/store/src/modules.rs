@@ -73,9 +73,9 @@ impl Files {
         Some(self.modules().join(head).join(sha256))
     }
 
-    /// Moves an entry's new modules into the store. A file that is not what its name says is
-    /// dropped: nothing may unwind with it.
-    pub(crate) fn take_modules(&self, entry: &Path) -> Result<(), StoreError> {
+    /// Moves an entry's new modules into the store. A file that is not what its name says stays
+    /// behind, to be dropped: nothing may unwind with it. Returns the directories to be synced.
+    pub(crate) fn take_modules(&self, entry: &Path) -> Result<BTreeSet<PathBuf>, StoreError> {
         let from = entry.join(layout::MODULES);
         let mut changed = BTreeSet::new();
         for file in list(&from)? {
@@ -93,10 +93,7 @@ impl Files {
             }
             fs::rename(&file, &to).map_err(failed("cannot move", &file))?;
         }
-        changed
-            .iter()
-            .try_for_each(|directory| files::sync_directory(directory))?;
-        files::remove_tree(&from)
+        Ok(changed)
     }
 
     /// Removes one module unless an entry in the spool may count on it. Says whether it went.

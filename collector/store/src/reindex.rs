@@ -11,7 +11,6 @@ use crate::files::{self, FAILURE, failed};
 use crate::modules::list;
 use crate::query::Query;
 use crate::store::{Store, StoreError};
-use crate::types::DumpStatus;
 use aground_analyzer::report::Report;
 use aground_helper::id::DumpId;
 use aground_helper::layout;
@@ -161,16 +160,12 @@ impl Store {
         };
         let failure = files::read_bounded(&path.join(FAILURE), 4096)?;
         let failure = failure.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-        let analysed = Outcome {
-            status: DumpStatus::Analyzed,
-            error: None,
-            fresh: false,
-        };
+        let outcome = failure.as_deref();
         let outcome = Outcome {
             fresh: false,
-            ..failure.as_deref().map_or(analysed, Outcome::failed)
+            ..outcome.map_or_else(Outcome::analyzed, Outcome::failed)
         };
-        match self.assign_row(id, &report, &outcome) {
+        match self.assign_row(id, &report, outcome) {
             Ok(_) | Err(StoreError::BadSignature) => Ok(()),
             Err(error) => Err(error),
         }

@@ -18,6 +18,10 @@ pub const HOSTS: u64 = 60;
 pub const SERVICES: u64 = 200;
 /// Containers of one service over time.
 const REPLICAS: u64 = 250;
+/// Functions that many bugs go through.
+const HOT: u64 = 60;
+/// One crash in so many was built otherwise: a function is missing in its signature.
+const INLINED: u64 = 50;
 const MONTH_MS: i64 = 30 * 24 * 60 * 60 * 1000;
 
 const VERBS: [&str; 24] = [
@@ -84,7 +88,7 @@ impl Crash {
         Self {
             log: number.is_multiple_of(4).then(|| log(number, &mut chance)),
             record: record(number, at_ms, &place, &mut chance),
-            report: report(bug, &functions, &place, &mut chance),
+            report: report(bug, &functions, &place, (number, &mut chance)),
         }
     }
 }
@@ -124,7 +128,9 @@ pub fn function(number: u64) -> String {
 /// The functions of a bug, innermost first, reached by one of several paths.
 fn stack(bug: u64, path: u64) -> Vec<u64> {
     let mut draw = Numbers(bug ^ 0xb16);
-    let inner = (0..4).map(|_| draw.below(30_000)).collect::<Vec<_>>();
+    let mut inner = (0..3).map(|_| draw.below(30_000)).collect::<Vec<_>>();
+    // One that hundreds of bugs go through.
+    inner.push(30_000 + draw.below(HOT));
     let mut way = Numbers(bug ^ (path << 40));
     let outer = (0..8 + way.below(8)).map(|_| way.below(4_000)).collect();
     [inner, outer].concat()
@@ -225,7 +231,12 @@ fn container(place: &Place) -> Container {
     }
 }
 
-fn report(bug: u64, functions: &[u64], place: &Place, chance: &mut Numbers) -> Report {
+fn report(
+    bug: u64,
+    functions: &[u64],
+    place: &Place,
+    (number, chance): (u64, &mut Numbers),
+) -> Report {
     let executable = format!("/srv/service{}/bin/server", place.service);
     let build_id = sha256(&format!("build {} {}", place.service, place.version))[..40].to_owned();
     let frame = |(index, number): (usize, &u64)| Frame {
@@ -252,7 +263,12 @@ fn report(bug: u64, functions: &[u64], place: &Place, chance: &mut Numbers) -> R
         ..SignatureFrame::default()
     };
     // What groups is the bug's own part of the stack.
-    let own: Vec<SignatureFrame> = functions.iter().take(4).map(kept).collect();
+    let counting = if number % INLINED == INLINED - 1 {
+        3
+    } else {
+        4
+    };
+    let own: Vec<SignatureFrame> = functions.iter().take(counting).map(kept).collect();
     let title: Vec<&str> = own.iter().map(|frame| frame.function.as_str()).collect();
     let cause = [
         "null-dereference",

@@ -2,55 +2,98 @@
 
 use crate::Size;
 use crate::crash::Crash;
+use aground_analyzer::report::Report;
 use aground_helper::id::DumpId;
 use aground_helper::layout;
-use aground_store::Store;
+use aground_store::{Arrival, Store};
 use std::collections::VecDeque;
 use std::error::Error;
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// Crashes between two lines of progress.
-const BATCH: u64 = 10_000;
+const TOLD_EVERY: u64 = 50_000;
+/// Crashes taken in together, as the service does with those that wait.
+const BATCH: u64 = 64;
 /// Dumps whose files stay. A file of a few kilobytes takes a block of the disk, and what is timed
 /// reads none but those of the newest.
 const FILES_KEPT: usize = 5_000;
 
-/// How long each step took.
+/// How long each step took, for a batch, since the last line.
 #[derive(Default)]
 struct Times {
     admit: Vec<Duration>,
     assign: Vec<Duration>,
+    spent: Duration,
+    busy: Duration,
+    crashes: u64,
 }
 
 /// Brings the store to the size asked for; what is there stays.
 pub fn fill(store: &Store, directory: &Path, size: Size) -> Result<(), Box<dyn Error>> {
-    let present = store.status()?.dumps;
     let mut newest: VecDeque<DumpId> = VecDeque::new();
     let mut times = Times::default();
-    let (mut spent, mut busy) = (Duration::ZERO, Duration::ZERO);
-    for number in present..size.crashes {
-        let crash = Crash::new(number, size.crashes, size.bugs, size.now_ms);
-        let entry = spool(directory, &crash)?;
-        let (started, working) = (Instant::now(), processor_time());
-        store.admit(&crash.record, &entry)?;
-        let admitted = Instant::now();
-        store.save_report(&crash.record.id, &crash.report)?;
-        times.admit.push(admitted - started);
-        times.assign.push(admitted.elapsed());
-        spent += started.elapsed();
-        busy += processor_time().saturating_sub(working);
-        newest.push_back(crash.record.id);
-        if newest.len() > FILES_KEPT
-            && let Some(old) = newest.pop_front()
-        {
-            fs::remove_dir_all(directory.join(layout::DUMPS).join(old.as_str()))?;
+    let mut number = store.status()?.dumps;
+    while number < size.crashes {
+        let end = (number + BATCH).min(size.crashes);
+        let crash = |number| Crash::new(number, size.crashes, size.bugs, size.now_ms);
+        let crashes: Vec<Crash> = (number..end).map(crash).collect();
+        take_in(store, directory, crashes, &mut times, &mut newest)?;
+        if number / TOLD_EVERY < end / TOLD_EVERY || end == size.crashes {
+            report(end, &mut times, store)?;
+            times = Times::default();
         }
-        if (number + 1).is_multiple_of(BATCH) || number + 1 == size.crashes {
-            report(number + 1, &mut times, [spent, busy], store)?;
-            (times, spent, busy) = (Times::default(), Duration::ZERO, Duration::ZERO);
-        }
+        number = end;
+    }
+    Ok(())
+}
+
+fn take_in(
+    store: &Store,
+    directory: &Path,
+    crashes: Vec<Crash>,
+    times: &mut Times,
+    newest: &mut VecDeque<DumpId>,
+) -> Result<(), Box<dyn Error>> {
+    let entries = crashes.iter().map(|crash| spool(directory, crash));
+    let entries = entries.collect::<Result<Vec<_>, _>>()?;
+    // The helper syncs what it writes before it is renamed into the spool.
+    rustix::fs::syncfs(File::open(directory)?)?;
+    let (started, working) = (Instant::now(), processor_time());
+    let arrivals: Vec<Arrival<'_>> = crashes
+        .iter()
+        .zip(&entries)
+        .map(|(crash, entry)| Arrival {
+            record: &crash.record,
+            entry,
+        })
+        .collect();
+    store
+        .admit_all(&arrivals)
+        .into_iter()
+        .collect::<Result<Vec<_>, _>>()?;
+    let (admitted, worked) = (started.elapsed(), processor_time());
+    let reports: Vec<(DumpId, Report)> = crashes
+        .into_iter()
+        .map(|crash| (crash.record.id, crash.report))
+        .collect();
+    let (again, rest) = (Instant::now(), processor_time());
+    store
+        .assign_all(&reports)
+        .into_iter()
+        .collect::<Result<Vec<_>, _>>()?;
+    let assigned = again.elapsed();
+    times.busy += worked.saturating_sub(working) + processor_time().saturating_sub(rest);
+    times.spent += admitted + assigned;
+    times.admit.push(admitted);
+    times.assign.push(assigned);
+    times.crashes += u64::try_from(reports.len())?;
+    newest.extend(reports.into_iter().map(|(id, _)| id));
+    while newest.len() > FILES_KEPT
+        && let Some(old) = newest.pop_front()
+    {
+        fs::remove_dir_all(directory.join(layout::DUMPS).join(old.as_str()))?;
     }
     Ok(())
 }
@@ -69,23 +112,27 @@ fn spool(directory: &Path, crash: &Crash) -> Result<PathBuf, Box<dyn Error>> {
     Ok(entry)
 }
 
-fn report(
-    number: u64,
-    times: &mut Times,
-    [spent, busy]: [Duration; 2],
-    store: &Store,
-) -> Result<(), Box<dyn Error>> {
+fn report(number: u64, times: &mut Times, store: &Store) -> Result<(), Box<dyn Error>> {
     let bytes = store.status()?.database_bytes;
     #[allow(clippy::cast_precision_loss)]
-    let rate = |time: Duration| times.admit.len() as f64 / time.as_secs_f64();
-    let (all, one) = (rate(spent), rate(busy));
+    let rate = |time: Duration| times.crashes as f64 / time.as_secs_f64();
     println!(
-        "{number} crashes: {one:.0} per second of a processor ({all:.0} with what else ran), admitted in {}, report and group in {}, {} bytes of database per crash",
+        "{number} crashes: {:.0} per second of a processor, {:.0} per second; {BATCH} admitted in {}, report and group in {}; {} bytes of database per crash; {} resident",
+        rate(times.busy),
+        rate(times.spent),
         quantiles(&mut times.admit),
         quantiles(&mut times.assign),
         bytes / number,
+        resident()?,
     );
     Ok(())
+}
+
+/// Memory of this program, as the kernel writes it.
+fn resident() -> Result<String, Box<dyn Error>> {
+    let status = fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    Ok(line.unwrap_or_default().trim().to_owned())
 }
 
 /// Time that processors worked for this program so far, the system's part included.

@@ -12,3 +12,4 @@ mod recovery;
 mod reports;
 mod similar;
 mod symbols;
+mod together;
