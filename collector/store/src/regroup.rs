@@ -94,14 +94,16 @@ impl Store {
     pub fn forget_signatures(&self, rules: &Rules) -> Result<(), StoreError> {
         let revision = similar::made_by(SIGNATURE_VERSION, rules.digest());
         self.inner.database.write(|sql| {
-            sql.execute_batch("CREATE TEMP TABLE IF NOT EXISTS unused (key INTEGER PRIMARY KEY, home TEXT, stack TEXT)")?;
-            sql.execute("DELETE FROM unused", [])?;
-            sql.execute(
-                "INSERT INTO unused SELECT key, home, stack FROM signatures WHERE revision <> ?1
-                 AND id NOT IN (SELECT signature FROM dumps WHERE signature IS NOT NULL)",
-                [&revision],
+            let mut statement = sql.prepare_cached(
+                "SELECT key FROM signatures s WHERE revision <> ?1
+                 AND NOT EXISTS (SELECT 1 FROM dumps WHERE signature = s.id)",
             )?;
-            similar::forget_unused(sql)
+            let unused: Vec<i64> = statement
+                .query_map([&revision], |row| row.get(0))?
+                .collect::<Result<_, _>>()?;
+            unused
+                .into_iter()
+                .try_for_each(|key| similar::forget(sql, key))
         })
     }
 }

@@ -9,9 +9,10 @@ use crate::groups;
 use crate::keeping::LEAVING_CORE;
 use crate::modules::{list, release};
 use crate::name_sets;
+use crate::similar;
 use crate::store::{Store, StoreError};
 use aground_helper::id::DumpId;
-use rusqlite::Transaction;
+use rusqlite::{Row, Transaction};
 use std::path::Path;
 use std::{fs, io};
 
@@ -72,6 +73,25 @@ fn remove_any(path: &Path) -> Result<(), StoreError> {
     }
 }
 
+/// What a row named.
+struct Gone {
+    container: Option<i64>,
+    name_sets: [Option<i64>; 2],
+    signature: Option<String>,
+    home: Option<String>,
+}
+
+impl Gone {
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            container: row.get(0)?,
+            name_sets: [row.get(1)?, row.get(2)?],
+            signature: row.get(3)?,
+            home: row.get(4)?,
+        })
+    }
+}
+
 /// Deletes a dump's row and what only it needed. Returns the modules nobody needs now.
 fn delete(sql: &Transaction<'_>, key: i64, id: &DumpId) -> Result<Vec<String>, StoreError> {
     let group: Option<String> =
@@ -84,15 +104,18 @@ fn delete(sql: &Transaction<'_>, key: i64, id: &DumpId) -> Result<Vec<String>, S
         groups::leave(sql, &group)?;
     }
     let unused = release(sql, key)?;
-    let (container, stack, modules): (Option<i64>, Option<i64>, Option<i64>) = sql.query_row(
-        "DELETE FROM dumps WHERE key = ?1 RETURNING container, stack, modules",
+    let gone = sql.query_row(
+        "DELETE FROM dumps WHERE key = ?1 RETURNING container, stack, modules, signature, home",
         [key],
-        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+        Gone::read,
     )?;
-    for set in [stack, modules].into_iter().flatten() {
+    for set in gone.name_sets.into_iter().flatten() {
         name_sets::forget_unused(sql, set)?;
     }
-    if let Some(container) = container {
+    if let Some((signature, home)) = gone.signature.zip(gone.home) {
+        similar::forget_unused(sql, &signature, &home)?;
+    }
+    if let Some(container) = gone.container {
         let orphan = "DELETE FROM containers WHERE key = ?1 AND NOT EXISTS (SELECT 1 FROM dumps WHERE container = ?1)";
         sql.execute(orphan, [container])?;
     }

@@ -309,20 +309,48 @@ fn insert(
     Ok(())
 }
 
-/// Forgets the signatures that the table `unused` lists.
-pub(crate) fn forget_unused(sql: &Transaction<'_>) -> Result<(), StoreError> {
-    let mut statement = sql.prepare_cached("SELECT key, home, stack FROM unused")?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        let (key, home): (i64, String) = (row.get(0)?, row.get(1)?);
-        let stack = Stack::read(0, row.get_ref(2)?.as_str().unwrap_or_default());
-        for frame in stack.frames.iter().map(|frame| frame.abs()) {
-            leave(sql, frame, &home)?;
-        }
-        sql.prepare_cached("DELETE FROM signatures WHERE key = ?1")?
-            .execute([key])?;
+/// Forgets a signature that no dump has any more, and with the last dump of its group all that
+/// name the group. Those that a later analysis replaced stay until then: crashes of the same build
+/// that were not analysed again find their group by them.
+pub(crate) fn forget_unused(
+    sql: &Transaction<'_>,
+    signature: &str,
+    home: &str,
+) -> Result<(), StoreError> {
+    let is_left = "SELECT EXISTS (SELECT 1 FROM dumps WHERE home = ?1)";
+    let is_left: bool = sql
+        .prepare_cached(is_left)?
+        .query_row([home], |row| row.get(0))?;
+    let unused = if is_left {
+        "SELECT key FROM signatures WHERE id = ?1 AND home = ?2 AND NOT EXISTS (SELECT 1 FROM dumps WHERE signature = ?1)"
+    } else {
+        "SELECT key FROM signatures WHERE id = ?1 OR home = ?2"
+    };
+    let keys: Vec<i64> = sql
+        .prepare_cached(unused)?
+        .query_map([signature, home], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    keys.into_iter().try_for_each(|key| forget(sql, key))
+}
+
+/// Forgets a signature, and the functions that no other has. If the group followed it, it follows
+/// the oldest that is left.
+pub(crate) fn forget(sql: &Transaction<'_>, key: i64) -> Result<(), StoreError> {
+    let (home, class, stack, founds): (String, i64, String, bool) = sql
+        .prepare_cached(
+            "DELETE FROM signatures WHERE key = ?1 RETURNING home, class, stack, founds",
+        )?
+        .query_row([key], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+        })?;
+    if founds {
+        let oldest = "UPDATE signatures SET founds = TRUE WHERE key = (SELECT min(key) FROM signatures WHERE home = ?1)";
+        sql.prepare_cached(oldest)?.execute([&home])?;
     }
-    Ok(())
+    for frame in Stack::read(class, &stack).frames {
+        leave(sql, frame.abs(), &home)?;
+    }
+    forget_term(sql, class)
 }
 
 /// Counts a signature out of those of a group that have a frame.
@@ -339,7 +367,17 @@ fn leave(sql: &Transaction<'_>, frame: i64, home: &str) -> Result<(), StoreError
     if gone > 0 {
         sql.prepare_cached("UPDATE terms SET homes = homes - 1 WHERE key = ?1")?
             .execute([frame])?;
+        forget_term(sql, frame)?;
     }
+    Ok(())
+}
+
+/// Forgets a function or class that no signature has.
+fn forget_term(sql: &Transaction<'_>, key: i64) -> Result<(), StoreError> {
+    sql.prepare_cached(
+        "DELETE FROM terms WHERE key = ?1 AND homes <= 0 AND NOT EXISTS (SELECT 1 FROM signatures WHERE class = ?1)",
+    )?
+    .execute([key])?;
     Ok(())
 }
 

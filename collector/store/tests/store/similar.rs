@@ -275,3 +275,55 @@ fn crashes_are_signed_anew_and_groups_keep_their_ids() {
     given.store.save_report(&id, &report).unwrap();
     assert_eq!(given.summary(&id).group.unwrap(), before[0]);
 }
+
+#[test]
+fn what_no_crash_has_any_more_is_forgotten() {
+    let given = Given::new();
+    let rows = |given: &Given| -> Vec<i64> {
+        let sql = rusqlite::Connection::open(given.path("aground.db")).unwrap();
+        ["signatures", "signature_frames", "home_frames", "terms"]
+            .map(|table| {
+                let count = format!("SELECT count(*) FROM {table}");
+                sql.query_row(&count, [], |row| row.get(0)).unwrap()
+            })
+            .into()
+    };
+    let nothing = rows(&given);
+    let mut stacks = [
+        signed(&["parse", "get", "main"]),
+        signed(&["parse", "post", "main"]),
+        signed(&["sort", "rank"]),
+        nameless(&[0x1000, 0x2000]),
+    ];
+    stacks[2].signature.class = "panic: none".to_owned();
+    let of = groups(&given, &stacks);
+    assert_eq!(of[0], of[1]);
+    // Symbols came: the nameless signature is the group's no more, but leads to it.
+    let named = signed(&["render", "main"]);
+    given.store.save_report(&record(4).id, &named).unwrap();
+    given.store.remove_dump(&record(1).id).unwrap();
+    assert_eq!(
+        given.store.weights(&stacks[0].signature).unwrap()[1]
+            .unwrap()
+            .groups,
+        0
+    );
+    assert_eq!(
+        given.store.weights(&stacks[1].signature).unwrap()[0]
+            .unwrap()
+            .groups,
+        1
+    );
+    // The group keeps its id when it is signed anew though the crash that it began with is gone.
+    let rules = Rules::with_own("drop parse *").unwrap();
+    let report = given.store.report(&record(2).id).unwrap();
+    given
+        .store
+        .sign(&record(2).id, &sign_again(&report, &rules))
+        .unwrap();
+    assert_eq!(given.summary(&record(2).id).group.unwrap(), of[1]);
+    for number in 2..=4 {
+        given.store.remove_dump(&record(number).id).unwrap();
+    }
+    assert_eq!(rows(&given), nothing);
+}
