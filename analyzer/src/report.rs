@@ -154,6 +154,10 @@ pub struct Cause {
     pub instruction: Option<String>,
     /// What the program said: assert text, panic message, exception type and `what()`.
     pub message: Option<String>,
+    /// Where the program itself says that it was: `file:line:column` of a Rust panic, which is told
+    /// without symbols too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
     /// `certain`, `likely` or `guess`.
     pub confidence: String,
     /// What the conclusion rests on, a sentence each.
@@ -345,6 +349,10 @@ pub struct Signature {
     /// How many innermost frames ran after the fact, in handlers of the signal that tells it.
     #[serde(default)]
     pub handler_frames: usize,
+    /// Where the program itself says that it was, with the program's name. Two crashes of one class
+    /// that say the same place are one bug; it is no part of the hash, as lines move.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
     /// Every frame that was looked at and what became of it.
     pub frames: Vec<SignatureFrame>,
 }
@@ -364,6 +372,12 @@ pub struct SignatureFrame {
     /// The rule that says that it never decides alone: its caller must be the same too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub helper: Option<String>,
+    /// Whether its code was found inside its caller's: other builds may not tell the two apart.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub inlined: bool,
+    /// Whether nothing tells what was inlined into it: it has a symbol, but no debug information.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub opaque: bool,
 }
 
 impl SignatureFrame {

@@ -8,7 +8,7 @@ use crate::access::route::{
 };
 use crate::api::{
     cores, decisions, doctor, dumps, events, governor, grouping, groups, health, import, modules,
-    notify, prune, report, rules, searches, status, symbols,
+    notify, prune, regroup, report, rules, searches, status, symbols,
 };
 use crate::{App, ui};
 use axum::Router;
@@ -58,6 +58,8 @@ pub fn api() -> Vec<Route> {
         Route::get("/api/v1/groups/{ref}/dumps", READ, groups::dumps),
         Route::get("/api/v1/groups/{ref}/explain", READ, grouping::explain),
         Route::get("/api/v1/groups/{ref}/diff/{other}", READ, grouping::diff),
+        Route::get("/api/v1/groups/proposals", READ_ALL, regroup::proposals),
+        Route::post("/api/v1/regroup", ADMIN_ALL, regroup::start),
         Route::post("/api/v1/groups/try", DEBUG_ALL, grouping::try_rules),
         Route::get("/api/v1/groups/{ref}/seen", READ, groups::seen),
         Route::get("/api/v1/groups/{ref}/life", READ_ALL, decisions::life),

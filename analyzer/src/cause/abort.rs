@@ -1,7 +1,7 @@
 //! Explains a process that ended itself: what it said before, in the order of who says it best.
 
 use super::instruction::Instruction;
-use super::{Confidence, SI_KERNEL, SI_TKILL, asserted, c_string, conclude, place, top};
+use super::{Confidence, SI_KERNEL, SI_TKILL, asserted, c_string, conclude, place, text, top};
 use crate::group;
 use crate::report::{Cause, Frame};
 use crate::runtime::{cpp, go, rust};
@@ -78,11 +78,12 @@ fn of_panic(
         Some(message) => format!("panic \"{message}\" in {place}"),
         None => format!("panic in {place}"),
     };
-    let cause = conclude("panic", title, confidence).message(message);
-    match location {
-        Some(location) => cause.evidence(format!("The panic was raised at {location}.")),
-        None => cause,
-    }
+    let mut cause = conclude("panic", title, confidence).message(message);
+    let Some(location) = location else {
+        return cause;
+    };
+    cause.place = Some(text::one_line(&location));
+    cause.evidence(format!("The panic was raised at {location}."))
 }
 
 fn go_panic(scene: &dyn Scene) -> Option<Cause> {

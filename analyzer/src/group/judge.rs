@@ -85,6 +85,8 @@ impl Judged<'_> {
             kept: counts,
             rule: self.rule,
             helper: self.helper.filter(|_| counts),
+            inlined: counts && self.frame.inline,
+            opaque: counts && self.name.is_some() && self.frame.line.is_none(),
         }
     }
 }
@@ -244,6 +246,13 @@ pub(super) fn choose_kind(judged: &mut [Judged<'_>], told: bool) -> Kind {
         frame.drop_for("nameless: no symbol covers it");
     }
     Kind::Symbolic
+}
+
+/// Leaves out the frames without names of a panic that says where it was.
+pub(super) fn drop_nameless(judged: &mut [Judged<'_>]) {
+    for frame in judged.iter_mut().filter(|frame| frame.name.is_none()) {
+        frame.drop_for("nameless: the panic says where it was");
+    }
 }
 
 /// Where the stack overflowed is chance, and so is what the recursion began with: only the

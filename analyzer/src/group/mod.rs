@@ -19,7 +19,8 @@
 //! place where their function begins; without a stack, the executable and the signal are all
 //! there is.
 //!
-//! What changed: 2 (2026-11): similarity; eight frames instead of five; functions without names
+//! What changed: 3 (2026-11): what may be hidden where there is no debug information; where panics
+//! say that they were. 2 (2026-11): similarity; eight frames instead of five; functions without names
 //! by where they begin; recursions by what recurs; helpers; rules of the service's own.
 //! 1 (2026-11): first version.
 
@@ -39,4 +40,4 @@ pub use normalize::normalize;
 pub(crate) use rules::is_plumbing;
 pub use rules::{RuleError, Rules, in_app};
 pub use signature::{SIGNATURE_VERSION, SignFacts, class, place, sign, sign_again};
-pub use similarity::{LIKE, Part, SAME, parts, rarity, similarity, weigh};
+pub use similarity::{LIKE, Part, Role, SAME, keys, parts, rarity, similarity, weigh};

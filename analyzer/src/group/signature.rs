@@ -1,7 +1,8 @@
 //! Makes the signature of what counts.
 
 use super::judge::{
-    Kind, MAX_KEPT, MAX_NAMELESS_WAY, choose_kind, judge, keep_first_of_each, keep_recursion,
+    Judged, Kind, MAX_KEPT, MAX_NAMELESS_WAY, choose_kind, drop_nameless, judge,
+    keep_first_of_each, keep_recursion,
 };
 use super::message::{asserting_function, spoken};
 use super::rules::{Rules, file_name};
@@ -9,7 +10,7 @@ use crate::report::{Cause, Frame, Report, Signature, SignatureFrame};
 use sha2::{Digest, Sha256};
 
 /// The version of algorithm and rules. The rule files are part of it.
-pub const SIGNATURE_VERSION: u32 = 2;
+pub const SIGNATURE_VERSION: u32 = 3;
 
 /// How many frames the title names.
 const TITLE_FRAMES: usize = 3;
@@ -34,6 +35,11 @@ pub fn sign(frames: &[Frame], cause: &Cause, facts: &SignFacts<'_>, rules: &Rule
     if cause.kind == "stack-overflow" {
         keep_recursion(&mut judged, kind);
     }
+    let place = place_told(cause, &judged, facts);
+    let nameless_place = place.clone().filter(|_| kind == Kind::Offsets);
+    if nameless_place.is_some() {
+        drop_nameless(&mut judged);
+    }
     let most = match (kind, class(&cause.kind)) {
         (Kind::Offsets, "abort") => MAX_NAMELESS_WAY,
         _ => MAX_KEPT,
@@ -44,10 +50,15 @@ pub fn sign(frames: &[Frame], cause: &Cause, facts: &SignFacts<'_>, rules: &Rule
         .map(|frame| frame.explained(kind))
         .collect();
     if let Some(told) = told {
-        begin_with(&mut frames, told);
+        begin_with(&mut frames, told, None);
+    }
+    if let (Some(key), Some(place)) = (nameless_place, &cause.place) {
+        begin_with(&mut frames, place.clone(), Some(key));
     }
     let kept: Vec<&SignatureFrame> = frames.iter().filter(|frame| frame.kept).collect();
     let kind = if kept.is_empty() { Kind::Facts } else { kind };
+    // What a helper panics for is its caller's doing, wherever the helper says that it was.
+    let by_helper = kept.first().is_some_and(|frame| frame.helper.is_some());
     let class = class_of(cause);
     Signature {
         version: SIGNATURE_VERSION,
@@ -57,13 +68,25 @@ pub fn sign(frames: &[Frame], cause: &Cause, facts: &SignFacts<'_>, rules: &Rule
         hash: hash(&identity(&kept, kind, facts), kind, &class),
         class,
         handler_frames: facts.handler_frames,
+        place: place.filter(|_| kind == Kind::Symbolic && !by_helper),
         frames,
     }
 }
 
+/// Where a panic says that it was, with the program's name: every program has a `src/main.rs`.
+fn place_told(cause: &Cause, judged: &[Judged<'_>], facts: &SignFacts<'_>) -> Option<String> {
+    let place = cause.place.as_deref()?;
+    let counts = judged.iter().find(|frame| frame.counts());
+    let module = counts.and_then(|judged| judged.frame.module.as_deref());
+    Some(format!(
+        "{place} in {}",
+        file_name(module.or(facts.executable)?)
+    ))
+}
+
 /// Puts the function first that the program itself says has failed: it may have been inlined, or
 /// have no symbol.
-fn begin_with(frames: &mut Vec<SignatureFrame>, function: String) {
+fn begin_with(frames: &mut Vec<SignatureFrame>, function: String, key: Option<String>) {
     let first = frames.iter().position(|frame| frame.kept).unwrap_or(0);
     if frames
         .get(first)
@@ -73,6 +96,7 @@ fn begin_with(frames: &mut Vec<SignatureFrame>, function: String) {
     }
     let told = SignatureFrame {
         function,
+        key,
         kept: true,
         ..SignatureFrame::default()
     };

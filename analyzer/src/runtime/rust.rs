@@ -11,6 +11,9 @@ use crate::scene::Scene;
 
 /// Longest message or path taken, bytes.
 const MAX_TEXT: u64 = 4096;
+/// Stack searched where no function of the way from a panic to `abort()` has a name, bytes. The way
+/// itself takes about one KiB.
+const NAMELESS_WAY: u64 = 4096;
 
 /// A panic.
 pub(crate) struct Panic {
@@ -38,8 +41,11 @@ pub(crate) fn panic(scene: &dyn Scene) -> Option<Panic> {
     let frames = scene.frames();
     let last = frames
         .iter()
-        .rposition(|frame| frame.function.as_deref().is_some_and(is_machinery))?;
+        .rposition(|frame| frame.function.as_deref().is_some_and(is_machinery));
     let from = scene.register("rsp")?;
+    let Some(last) = last else {
+        return nameless(scene, from);
+    };
     // The caller of the machinery holds what it built for it: its frame is part of the search.
     let to = (last..frames.len())
         .filter_map(|at| scene.frame_register(at.saturating_add(1), "rsp"))
@@ -54,6 +60,31 @@ pub(crate) fn panic(scene: &dyn Scene) -> Option<Panic> {
     Some(Panic {
         message: message(scene, &words).or_else(|| begun(scene, &words)),
         location: location(scene, &words, expected),
+    })
+}
+
+/// A panic of a stripped program: its functions have no names, but what it hands from one to the
+/// next is there. A place that only one word leads to may be left over from an earlier call, one
+/// that several lead to is handed on.
+fn nameless(scene: &dyn Scene, from: u64) -> Option<Panic> {
+    let own = |frame: &&Frame| frame.in_app && !frame.signal_trampoline;
+    let stripped = scene.frames().iter().find(own)?.function.is_none();
+    let to = from.saturating_add(NAMELESS_WAY);
+    let words: Vec<u64> = stack_words(scene, from, to).map(|(_, word)| word).collect();
+    let mut ordered = words.clone();
+    ordered.sort_unstable();
+    let handed_on: Vec<u64> = words
+        .iter()
+        .copied()
+        .filter(|word| {
+            let first = ordered.partition_point(|other| other < word);
+            ordered.get(first.saturating_add(1)) == Some(word)
+        })
+        .collect();
+    let location = location(scene, &handed_on, None).filter(|_| stripped)?;
+    Some(Panic {
+        message: message(scene, &words),
+        location: Some(location),
     })
 }
 

@@ -127,6 +127,35 @@ fn panics_of_rust() {
     }
 }
 
+/// Without a single name, what the panic hands from function to function is still there.
+#[test]
+fn panics_of_stripped_rust() {
+    for options in [
+        ["-Copt-level=0", "-Cpanic=abort"],
+        ["-Copt-level=3", "-Cpanic=abort"],
+    ] {
+        let mut compiler = vec!["rustc", "-Cstrip=symbols", "-Aunconditional-recursion"];
+        compiler.extend(options);
+        let stripped = Program::built("panics.rs", &compiler);
+        let index = stripped.check(
+            "index",
+            "panic",
+            "panic \"index out of bounds: the len is 3 but the index is 7\" in program+0x*",
+        );
+        let place = index.place.unwrap();
+        assert!(place.ends_with("panics.rs:5:5"), "{place}");
+        let thread = stripped.report("thread");
+        assert_eq!(thread.cause.place, Some(place));
+        let index = stripped.report("index");
+        assert_eq!(index.signature.kind, "offsets");
+        assert_eq!(index.signature.hash, thread.signature.hash);
+        let unwrap = stripped.report("unwrap");
+        assert_ne!(index.signature.hash, unwrap.signature.hash);
+        // To abort is not to panic.
+        stripped.check("abort", "abort", "abort in program+0x*");
+    }
+}
+
 #[test]
 fn panics_of_go() {
     let program = Program::built("panics.go", &["go", "build"]);

@@ -3,9 +3,10 @@
 use crate::config::{Config, ConfigError};
 use crate::debuginfod::{self, Servers};
 use crate::metrics::Metrics;
+use crate::regroup::{self, Regroup};
 use crate::runtimes::Engines;
 use crate::status::Live;
-use crate::{import, intake, notify, queue, regroup, retention, rules, runtimes};
+use crate::{import, intake, notify, propose, queue, retention, rules, runtimes};
 use aground_analyzer::group::Rules;
 use aground_helper::id::DumpId;
 use aground_store::{Store, StoreError};
@@ -30,7 +31,7 @@ pub(crate) struct Inner {
     pub(crate) config: Config,
     pub(crate) store: Store,
     /// What frames count in signatures.
-    pub(crate) grouping: Rules,
+    pub(crate) regroup: Regroup,
     pub(crate) live: Mutex<Live>,
     pub(crate) metrics: Metrics,
     /// Told whenever there may be a job.
@@ -164,12 +165,13 @@ impl Daemon {
             tasks: Mutex::default(),
             config,
             store,
-            grouping,
+            regroup: Regroup::new(grouping),
         });
         let mut tasks = vec![
             tokio::spawn(intake::run(Arc::clone(&inner))),
             tokio::spawn(retention::run(Arc::clone(&inner))),
             tokio::spawn(regroup::run(Arc::clone(&inner))),
+            tokio::spawn(propose::run(Arc::clone(&inner))),
             tokio::spawn(import::watch(Arc::clone(&inner))),
             tokio::spawn(runtimes::run(Arc::clone(&inner))),
             tokio::spawn(debuginfod::run(Arc::clone(&inner))),
@@ -191,8 +193,8 @@ impl Daemon {
     }
 
     /// What frames count in signatures.
-    pub fn grouping_rules(&self) -> &Rules {
-        &self.inner.grouping
+    pub fn grouping_rules(&self) -> Arc<Rules> {
+        self.inner.regroup.rules()
     }
 
     /// Events from now on.

@@ -227,8 +227,9 @@ async fn keep(
     let kept = blocking("keep a report", move || {
         let record = store.record(&dump)?;
         let known = symbols::known(&record, store.wanted_symbols(&dump)?);
-        if !inner.grouping.digest().is_empty() {
-            report.signature = sign_again(&report, &inner.grouping);
+        let rules = inner.regroup.rules();
+        if !rules.digest().is_empty() {
+            report.signature = sign_again(&report, &rules);
         }
         label::group(&record, &mut report.signature);
         match store.assign(&dump, &report, failure.as_deref()) {

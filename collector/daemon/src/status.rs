@@ -3,6 +3,7 @@
 use crate::daemon::Daemon;
 use crate::doctor;
 use crate::notify::TargetStatus;
+use crate::regroup::RegroupStatus;
 use crate::retention::RetentionStatus;
 use crate::spool;
 use crate::symbols::SymbolsStatus;
@@ -57,6 +58,9 @@ pub struct DaemonStatus {
     /// Who is told of what changes, and how that goes.
     #[serde(default)]
     pub targets: Vec<TargetStatus>,
+    /// How signing crashes anew goes.
+    #[serde(default)]
+    pub regroup: RegroupStatus,
 }
 
 /// A container engine whose events are followed.
@@ -139,6 +143,7 @@ impl Daemon {
             engines: self.inner.engines.status(),
             symbols,
             targets,
+            regroup: self.inner.regroup.status(),
         }
     }
 }

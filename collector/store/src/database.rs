@@ -7,7 +7,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Every migration in order; number 1 is the first. Append-only, see `migrations/README.md`.
-const MIGRATIONS: [&str; 14] = [
+const MIGRATIONS: [&str; 15] = [
     include_str!("../../../migrations/0001_initial.sql"),
     include_str!("../../../migrations/0002_retention.sql"),
     include_str!("../../../migrations/0003_identity.sql"),
@@ -22,6 +22,7 @@ const MIGRATIONS: [&str; 14] = [
     include_str!("../../../migrations/0012_properties.sql"),
     include_str!("../../../migrations/0013_search.sql"),
     include_str!("../../../migrations/0014_forgetting.sql"),
+    include_str!("../../../migrations/0015_proposals.sql"),
 ];
 
 /// Connections that only read. Pages and API calls are short, so a few are enough.

@@ -2,7 +2,8 @@
 
 use crate::assign::line;
 use crate::lifecycle;
-use crate::similar::{self, Stack};
+use crate::similar;
+use crate::stack::Stack;
 use crate::store::{Store, StoreError};
 use aground_analyzer::group::{parts, rarity, similarity};
 use aground_analyzer::report::Signature;

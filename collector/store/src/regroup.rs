@@ -12,6 +12,18 @@ use aground_helper::id::DumpId;
 use rusqlite::params;
 
 impl Store {
+    /// How many dumps have a signature that was made otherwise.
+    pub fn count_signed_otherwise(&self, rules: &Rules) -> Result<u64, StoreError> {
+        let revision = similar::made_by(SIGNATURE_VERSION, rules.digest());
+        self.inner.database.read(|sql| {
+            let count =
+                "SELECT coalesce(sum((SELECT count(*) FROM dumps WHERE signature = s.id)), 0)
+                 FROM signatures s WHERE revision <> ?1";
+            let count = sql.query_row(count, [revision], |row| row.get(0))?;
+            Ok(crate::database::from_sql(count))
+        })
+    }
+
     /// Analysed dumps whose signature was made otherwise, in the order in which they were taken
     /// in, after the one with this key; each with its key.
     pub fn signed_otherwise(

@@ -4,8 +4,9 @@
 //! groups, a bounded number of signatures is compared.
 
 use crate::assign::line;
+use crate::stack::{Stack, better_known};
 use crate::store::StoreError;
-use aground_analyzer::group::{MAX_KEPT, Part, SAME, rarity, similarity, weigh};
+use aground_analyzer::group::{SAME, rarity, similarity};
 use aground_analyzer::report::Signature;
 use rusqlite::{OptionalExtension, Transaction, params};
 use std::collections::BTreeMap;
@@ -15,8 +16,6 @@ use std::collections::btree_map::Entry;
 const INDEXED: usize = 4;
 /// Candidates compared per frame.
 const CANDIDATES: i64 = 64;
-/// More frames than any signature counts; one that claims more was made up by a worker.
-const FRAMES_MAX: usize = 64;
 
 /// A signature that was compared with another.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,6 +26,8 @@ pub(crate) struct Near {
     pub(crate) title: String,
     /// How alike they are, from 0 to 1.
     pub(crate) likeness: f64,
+    /// Numbers of the functions that both have, from the top.
+    pub(crate) shared: Vec<i64>,
 }
 
 /// The group that a signature names: the one it named before, that of the most similar one, that
@@ -37,11 +38,15 @@ pub(crate) fn home(
     id: &str,
     signature: &Signature,
 ) -> Result<String, StoreError> {
-    let known = sql
-        .prepare_cached("SELECT home FROM signatures WHERE id = ?1")?
-        .query_row([id], |row| row.get(0))
+    let known: Option<(String, String)> = sql
+        .prepare_cached("SELECT home, stack FROM signatures WHERE id = ?1")?
+        .query_row([id], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
-    if let Some(home) = known {
+    if let Some((home, stack)) = known {
+        if let Some(better) = better_known(&stack, signature) {
+            sql.prepare_cached("UPDATE signatures SET stack = ?2 WHERE id = ?1")?
+                .execute([id, &better])?;
+        }
         // A label's signature is the same by all rules.
         sql.prepare_cached("UPDATE signatures SET revision = ?2 WHERE id = ?1 AND revision <> ?2")?
             .execute(params![id, revision(signature)])?;
@@ -121,69 +126,6 @@ pub(crate) fn forward(sql: &Transaction<'_>, old: &str, new: &str) -> Result<(),
     Ok(())
 }
 
-/// The frames of a signature as numbers.
-pub(crate) struct Stack {
-    /// Number of kind and class together; frames of others are not compared.
-    class: i64,
-    /// Numbers of the frames that count; negative for helpers.
-    frames: Vec<i64>,
-}
-
-impl Stack {
-    fn intern(sql: &Transaction<'_>, signature: &Signature) -> Result<Self, StoreError> {
-        let class = term(sql, &format!("{} {}", signature.kind, signature.class))?;
-        // What a label or the bare facts decide has nothing to be compared. A panic's nameless way
-        // to abort() is the same for many bugs and looks like one, but a short stack has no room
-        // for it.
-        let counting = signature.frames.iter().filter(|frame| frame.kept).count();
-        let compared = match signature.kind.as_str() {
-            "symbolic" => true,
-            "offsets" => signature.class != "abort" || counting <= MAX_KEPT,
-            _ => false,
-        };
-        let kept = signature
-            .frames
-            .iter()
-            .filter(|frame| compared && frame.kept)
-            .take(FRAMES_MAX);
-        let frames = kept.map(|frame| {
-            let number = term(sql, frame.key())?;
-            Ok(if frame.helper.is_some() {
-                -number
-            } else {
-                number
-            })
-        });
-        Ok(Self {
-            class,
-            frames: frames.collect::<Result<_, StoreError>>()?,
-        })
-    }
-
-    /// As a row holds it.
-    pub(crate) fn read(class: i64, stack: &str) -> Self {
-        let frames = stack.split(' ').filter_map(|number| number.parse().ok());
-        Self {
-            class,
-            frames: frames.collect(),
-        }
-    }
-
-    fn parts(&self) -> Vec<Part<i64>> {
-        weigh(self.frames.iter().map(|frame| (frame.abs(), *frame < 0)))
-    }
-}
-
-/// The number of a function or class.
-fn term(sql: &Transaction<'_>, text: &str) -> Result<i64, StoreError> {
-    let text = line(text);
-    sql.prepare_cached("INSERT INTO terms (text) VALUES (?1) ON CONFLICT DO NOTHING")?
-        .execute([&text])?;
-    Ok(sql
-        .prepare_cached("SELECT key FROM terms WHERE text = ?1")?
-        .query_row([&text], |row| row.get(0))?)
-}
-
 /// The groups most like a stack, most alike first; each by its most similar signature. A
 /// signature is not compared with itself.
 pub(crate) fn nearest(
@@ -211,6 +153,10 @@ pub(crate) fn nearest(
             home: candidate.home,
             title: candidate.title,
             likeness,
+            shared: stack
+                .numbers()
+                .filter(|number| candidate.stack.numbers().any(|other| other == *number))
+                .collect(),
         };
         match best.get(&near.home) {
             Some(better) if better.likeness >= near.likeness => {}
@@ -238,12 +184,12 @@ fn candidates(
         "SELECT s.key, s.home, s.title, s.stack FROM signature_frames f JOIN signatures s ON s.key = f.signature
          WHERE f.class = ?1 AND f.frame = ?2 ORDER BY f.position, f.signature LIMIT ?3",
     )?;
-    for frame in stack.frames.iter().take(INDEXED) {
-        let rows = statement.query_map(params![stack.class, frame.abs(), CANDIDATES], |row| {
+    for frame in stack.numbers().take(INDEXED) {
+        let rows = statement.query_map(params![stack.class(), frame, CANDIDATES], |row| {
             let candidate = Candidate {
                 home: row.get(1)?,
                 title: row.get(2)?,
-                stack: Stack::read(stack.class, row.get_ref(3)?.as_str()?),
+                stack: Stack::read(stack.class(), row.get_ref(3)?.as_str()?),
             };
             Ok((row.get(0)?, candidate))
         })?;
@@ -270,7 +216,6 @@ fn insert(
     stack: &Stack,
     (home, founds): (&str, bool),
 ) -> Result<(), StoreError> {
-    let numbers: Vec<String> = stack.frames.iter().map(i64::to_string).collect();
     let key: i64 = sql
         .prepare_cached(
             "INSERT INTO signatures (id, revision, kind, class, home, founds, title, stack)
@@ -281,26 +226,26 @@ fn insert(
                 id,
                 revision(signature),
                 line(&signature.kind),
-                stack.class,
+                stack.class(),
                 home,
                 founds,
                 line(&signature.title),
-                numbers.join(" ")
+                stack.written()
             ],
             |row| row.get(0),
         )?;
     let mut index = sql.prepare_cached(
         "INSERT INTO signature_frames (class, frame, position, signature) VALUES (?1, ?2, ?3, ?4)",
     )?;
-    for (position, frame) in (0_i64..).zip(&stack.frames).take(INDEXED) {
-        index.execute(params![stack.class, frame.abs(), position, key])?;
+    for (position, frame) in (0_i64..).zip(stack.numbers()).take(INDEXED) {
+        index.execute(params![stack.class(), frame, position, key])?;
     }
     let mut enter = sql.prepare_cached(
         "INSERT INTO home_frames (frame, home, signatures) VALUES (?1, ?2, 1)
          ON CONFLICT (frame, home) DO UPDATE SET signatures = signatures + 1 RETURNING signatures",
     )?;
     let mut count = sql.prepare_cached("UPDATE terms SET homes = homes + 1 WHERE key = ?1")?;
-    for frame in stack.frames.iter().map(|frame| frame.abs()) {
+    for frame in stack.numbers() {
         let signatures: i64 = enter.query_row(params![frame, home], |row| row.get(0))?;
         if signatures == 1 {
             count.execute([frame])?;
@@ -321,6 +266,10 @@ pub(crate) fn forget_unused(
     let is_left: bool = sql
         .prepare_cached(is_left)?
         .query_row([home], |row| row.get(0))?;
+    if !is_left {
+        sql.prepare_cached("DELETE FROM proposals WHERE one = ?1 OR other = ?1")?
+            .execute([home])?;
+    }
     let unused = if is_left {
         "SELECT key FROM signatures WHERE id = ?1 AND home = ?2 AND NOT EXISTS (SELECT 1 FROM dumps WHERE signature = ?1)"
     } else {
@@ -347,8 +296,8 @@ pub(crate) fn forget(sql: &Transaction<'_>, key: i64) -> Result<(), StoreError> 
         let oldest = "UPDATE signatures SET founds = TRUE WHERE key = (SELECT min(key) FROM signatures WHERE home = ?1)";
         sql.prepare_cached(oldest)?.execute([&home])?;
     }
-    for frame in Stack::read(class, &stack).frames {
-        leave(sql, frame.abs(), &home)?;
+    for frame in Stack::read(class, &stack).numbers() {
+        leave(sql, frame, &home)?;
     }
     forget_term(sql, class)
 }

@@ -45,6 +45,11 @@ pub enum Decision {
         /// That one.
         into: String,
     },
+    /// It is another bug than another group's: nobody proposes to merge them any more.
+    Distinct {
+        /// That one.
+        from: String,
+    },
     /// Some of its crashes, those to come too, become a group of their own.
     Split {
         /// Those with the signatures of these dumps.
@@ -200,6 +205,9 @@ fn change(store: &Store, decision: Decision) -> Result<Change, Problem> {
         Decision::Reopen => Change::Reopen { why: None },
         Decision::Merge { into } => Change::Merge {
             into: store.resolve_group(&into)?,
+        },
+        Decision::Distinct { from } => Change::Distinct {
+            from: store.resolve_group(&from)?,
         },
         Decision::Tag { tag } => Change::Tag { tag },
         Decision::Untag { tag } => Change::Untag { tag },

@@ -19,9 +19,9 @@ use serde::{Deserialize, Serialize};
 /// Other groups that an explanation names.
 const NEAR: usize = 5;
 /// Crashes that rules are tried on, unless asked otherwise.
-const TRIED: u32 = 1000;
+pub const TRIED: u32 = 1000;
 /// The most crashes that rules are tried on.
-const MOST_TRIED: u32 = 100_000;
+pub const MOST_TRIED: u32 = 100_000;
 
 /// Why the crashes of a group are one group: its signature, frame by frame, as its newest crash
 /// has it, and how near other groups are.
@@ -144,7 +144,8 @@ pub async fn diff(
     diff.map(Json).ok_or_else(no_report)
 }
 
-fn compare(store: &Store, one: String, other: String) -> Result<Option<Diff>, StoreError> {
+/// Puts two groups side by side; nothing when the newest dump of one has no report.
+pub fn compare(store: &Store, one: String, other: String) -> Result<Option<Diff>, StoreError> {
     let (Some(left), Some(right)) = (newest(store, &one)?, newest(store, &other)?) else {
         return Ok(None);
     };
@@ -190,7 +191,7 @@ pub async fn try_rules(
     let last = request.last.unwrap_or(TRIED).clamp(1, MOST_TRIED);
     let daemon = app.daemon.clone();
     let trial = blocking(&app, move |store| {
-        store.try_rules(daemon.grouping_rules(), &rules, last)
+        store.try_rules(&daemon.grouping_rules(), &rules, last)
     });
     Ok(Json(trial.await?))
 }

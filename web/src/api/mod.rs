@@ -16,6 +16,7 @@ pub mod modules;
 pub mod notify;
 pub mod parameters;
 pub mod prune;
+pub mod regroup;
 pub mod report;
 pub mod rules;
 pub mod searches;

@@ -51,6 +51,15 @@ pub(super) enum Verb {
         #[arg(long, value_name = "GROUP")]
         into: String,
     },
+    /// Say that two groups are two bugs: nobody proposes to merge them any more
+    #[command(help_template = super::HELP)]
+    Distinct {
+        #[command(flatten)]
+        group: Group,
+        /// The group that it is not
+        #[arg(value_name = "GROUP")]
+        from: String,
+    },
     /// Make some crashes of a group, and those to come that are like them, a group of their own
     #[command(help_template = super::HELP)]
     Split {
@@ -220,6 +229,7 @@ pub(super) async fn run(verb: Verb, session: &mut Session) -> Result<(), Failure
             crashes,
             until,
         } => (group, vec![Decision::Ignore { crashes, until }]),
+        Verb::Distinct { group, from } => (group, vec![Decision::Distinct { from }]),
         Verb::Reopen { group } => (group, vec![Decision::Reopen]),
         Verb::Split {
             group,
@@ -315,6 +325,7 @@ pub fn told(change: &Change) -> String {
         Change::Reopen { why: Some(why) } => format!("opened again: {why}"),
         Change::Regress { dump, why } => format!("regressed with crash {dump}: {why}"),
         Change::Merge { into } => format!("merged into {into}"),
+        Change::Distinct { from } => format!("is another bug than {from}"),
         Change::Split { into, split } => match split {
             Split::Signatures(list) => {
                 format!("split: crashes of signature {} are {into}", list.join(", "))

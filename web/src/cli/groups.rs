@@ -5,6 +5,7 @@ use super::grouping;
 use super::human;
 use super::listing::{Field, Listing, Row, fetch};
 use super::narrowing::Narrowing;
+use super::regroup;
 use super::seen;
 use super::session::{Failure, Session};
 use super::template::Format;
@@ -36,6 +37,9 @@ enum Action {
     /// Show what a file of rules would change, on crashes that are there
     #[command(help_template = super::HELP)]
     Try(grouping::Try),
+    /// List pairs of groups that may be one bug, to be merged or told apart
+    #[command(help_template = super::HELP)]
+    Proposals(regroup::Proposals),
     #[command(flatten)]
     Decide(decide::Verb),
 }
@@ -105,6 +109,7 @@ pub async fn run(arguments: Arguments, session: &mut Session) -> Result<(), Fail
         Some(Action::Explain(arguments)) => grouping::explain(&arguments, session).await,
         Some(Action::Diff(arguments)) => grouping::compare(&arguments, session).await,
         Some(Action::Try(arguments)) => grouping::try_rules(&arguments, session).await,
+        Some(Action::Proposals(arguments)) => regroup::proposals(&arguments, session).await,
         Some(Action::Decide(verb)) => decide::run(verb, session).await,
     }
 }

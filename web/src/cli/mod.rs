@@ -29,6 +29,7 @@ pub mod plugin;
 mod private_core;
 pub mod progress;
 pub mod prune;
+pub mod regroup;
 pub mod reindex;
 pub mod report;
 pub mod rm;
@@ -167,6 +168,9 @@ pub enum DumpVerb {
     /// Show, check and run the rules for known bugs and the scripts
     #[command(help_template = HELP, subcommand_required = true, arg_required_else_help = true)]
     Rules(rules::Arguments),
+    /// Read the rules of grouping again, and have all crashes grouped by them in the background
+    #[command(help_template = HELP)]
+    Regroup(regroup::Arguments),
     /// Show the state of the daemon and its store
     #[command(help_template = HELP)]
     Status(status::Arguments),
@@ -252,6 +256,7 @@ pub fn run_dump_verb(
         DumpVerb::Symbols(arguments) => symbols::run(&arguments, session).await,
         DumpVerb::Notify(arguments) => notify::run(arguments, session).await,
         DumpVerb::Rules(arguments) => rules::run(arguments, session).await,
+        DumpVerb::Regroup(arguments) => regroup::run(&arguments, session).await,
         DumpVerb::Status(arguments) => status::run(&arguments, session).await,
     })
 }

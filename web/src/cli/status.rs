@@ -3,7 +3,7 @@
 use super::human;
 use super::session::{Failure, Session};
 use super::text::{visible, visible_json};
-use aground_daemon::{DaemonStatus, EngineStatus};
+use aground_daemon::{DaemonStatus, EngineStatus, RegroupStatus};
 use std::fmt::Write as _;
 use std::io::Write;
 
@@ -82,6 +82,9 @@ fn facts(status: &DaemonStatus, now_ms: i64) -> Vec<(&'static str, String)> {
             format!("{count} lately, the last {ago} because {reason}"),
         ));
     }
+    if let Some(regroup) = regroup(&status.regroup) {
+        facts.push(("Grouping", regroup));
+    }
     if store.failed > 0 {
         facts.push((
             "Failed",
@@ -89,6 +92,27 @@ fn facts(status: &DaemonStatus, now_ms: i64) -> Vec<(&'static str, String)> {
         ));
     }
     facts
+}
+
+/// How signing crashes anew goes; nothing when there was nothing to do.
+fn regroup(regroup: &RegroupStatus) -> Option<String> {
+    let RegroupStatus {
+        all, done, moved, ..
+    } = regroup;
+    let far = format!(
+        "{done} of {} signed by the rules in force, {moved} moved",
+        counted(*all, "crash")
+    );
+    if let Some(trouble) = &regroup.trouble {
+        return Some(format!("STOPPED after {far}: {trouble}"));
+    }
+    (*all > 0).then(|| {
+        if regroup.running {
+            format!("{far}, at work")
+        } else {
+            far
+        }
+    })
 }
 
 fn counted(number: u64, what: &str) -> String {

@@ -15,12 +15,17 @@ use axum::handler::Handler;
 /// Every page, with what it needs of who asks.
 pub fn routes() -> Vec<Route> {
     use pages::{
-        dump, dumps, error, group, group_life, groups, hosts, import, report, status, symbols,
+        dump, dumps, error, group, group_diff, group_life, groups, hosts, import, report,
+        rules_try, status, symbols,
     };
     let upload = DefaultBodyLimit::disable;
     vec![
         Route::get("/", READ, groups::page),
         Route::get("/groups/{ref}", READ, group::page),
+        Route::get("/groups/{ref}/diff/{other}", READ, group_diff::page),
+        Route::get("/groups/proposals", READ_ALL, group_diff::proposals),
+        Route::get("/groups/try", DEBUG_ALL, rules_try::page),
+        Route::post("/groups/try", DEBUG_ALL, rules_try::try_rules),
         Route::post("/groups/{ref}/changes", DEBUG_ALL, group_life::change),
         Route::get("/dumps", READ, dumps::page),
         Route::get("/dumps/{ref}", READ, dump::page),

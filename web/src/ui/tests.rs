@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod decisions;
+mod grouping;
 
 use crate::ui::view::stack::name_threads;
 use crate::{App, router};

@@ -97,6 +97,11 @@ pub enum Change {
         /// That one.
         into: String,
     },
+    /// It is another bug than the one of another group, however alike they are.
+    Distinct {
+        /// That one.
+        from: String,
+    },
     /// Some of its crashes, those to come too, are a group of their own.
     Split {
         /// That one.

@@ -77,6 +77,9 @@ pub struct Life {
     pub theories: Vec<Theory>,
     /// Groups that were merged into it.
     pub merged: Vec<String>,
+    /// Groups that are other bugs, however alike they are.
+    #[serde(default)]
+    pub distinct: Vec<String>,
     /// The group whose these crashes are now, when it was merged into one.
     pub merged_into: Option<String>,
 }
@@ -193,6 +196,9 @@ impl Life {
                 self.tickets.push(ticket.clone());
             }
             Change::Unticket { ticket } => self.tickets.retain(|known| known != ticket),
+            Change::Distinct { from } if !self.distinct.contains(from) => {
+                self.distinct.push(from.clone());
+            }
             Change::Owner { owner } if own || self.owner.is_none() => {
                 self.owner.clone_from(owner);
             }

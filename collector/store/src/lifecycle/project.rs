@@ -100,7 +100,12 @@ fn identity_or_id(sql: &Transaction<'_>, group: &str) -> Result<Identity, StoreE
 
 /// Tags, tickets, owner and texts of a group, none for one that is merged into another.
 fn write_words(sql: &Transaction<'_>, group: &str) -> Result<(), StoreError> {
-    for table in ["group_tags", "group_tickets", "group_notes"] {
+    for table in [
+        "group_tags",
+        "group_tickets",
+        "group_notes",
+        "group_distinct",
+    ] {
         sql.prepare_cached(&format!("DELETE FROM {table} WHERE group_id = ?1"))?
             .execute([group])?;
     }
@@ -118,6 +123,10 @@ fn write_words(sql: &Transaction<'_>, group: &str) -> Result<(), StoreError> {
     for ticket in &life.tickets {
         sql.prepare_cached("INSERT INTO group_tickets (group_id, ticket) VALUES (?1, ?2)")?
             .execute([group, ticket])?;
+    }
+    for other in &life.distinct {
+        sql.prepare_cached("INSERT INTO group_distinct (group_id, other) VALUES (?1, ?2)")?
+            .execute([group, other])?;
     }
     for (change, text) in life.texts() {
         sql.prepare_cached("INSERT INTO group_notes (group_id, change, text) VALUES (?1, ?2, ?3)")?

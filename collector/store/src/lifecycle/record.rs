@@ -221,6 +221,15 @@ pub(super) fn decide(
             }
             meet(sql, by, into)?;
         }
+        Change::Distinct { from } => {
+            *from = route::live(sql, from)?;
+            if *from == group {
+                return Err(StoreError::Refused(
+                    "a group is no other bug than itself".to_owned(),
+                ));
+            }
+            identity(sql, from)?.ok_or(StoreError::NotFound("group"))?;
+        }
         Change::Evidence { theory, .. } | Change::Verdict { theory, .. }
             if !now.theories.iter().any(|known| known.id == *theory) =>
         {
@@ -257,6 +266,7 @@ fn is_so(now: &Life, change: &Change) -> bool {
         Change::Ticket { ticket } => now.tickets.contains(ticket),
         Change::Unticket { ticket } => !now.tickets.contains(ticket),
         Change::Owner { owner } => now.owner == *owner,
+        Change::Distinct { from } => now.distinct.contains(from),
         // A request that was sent twice.
         Change::Note { text } => now.notes.last().is_some_and(|last| last.text == *text),
         Change::Theory { text } => now.theories.iter().any(|known| known.text == *text),

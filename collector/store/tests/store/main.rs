@@ -7,6 +7,7 @@ mod given;
 mod grouping;
 mod keeping;
 mod lifecycle;
+mod proposals;
 mod queries;
 mod recovery;
 mod reports;

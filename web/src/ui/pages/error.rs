@@ -111,7 +111,8 @@ impl Trouble {
         self
     }
 
-    fn not_found(detail: String) -> Self {
+    /// What was asked for is not there.
+    pub fn not_found(detail: String) -> Self {
         let hint = "It may have been removed, or the link was cut.";
         Self::new(StatusCode::NOT_FOUND, "Nothing here", detail, hint)
     }

@@ -4,12 +4,14 @@ pub mod dump;
 pub mod dumps;
 pub mod error;
 pub mod group;
+pub mod group_diff;
 pub mod group_life;
 pub mod group_seen;
 pub mod groups;
 pub mod hosts;
 pub mod import;
 pub mod report;
+pub mod rules_try;
 pub mod status;
 pub mod symbols;
 
