@@ -11,6 +11,7 @@ use crate::status::now_ms;
 use aground_analyzer::group::{Rules, sign_again};
 use aground_store::StoreError;
 use serde::{Deserialize, Serialize};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -42,6 +43,8 @@ pub(crate) struct Regroup {
     rules: Mutex<Arc<Rules>>,
     status: Mutex<RegroupStatus>,
     again: Notify,
+    /// How often somebody asked: who asks during a pass gets another.
+    asked: AtomicU64,
 }
 
 impl Regroup {
@@ -52,6 +55,7 @@ impl Regroup {
             rules: Mutex::new(Arc::new(rules)),
             status: Mutex::default(),
             again,
+            asked: AtomicU64::new(0),
         }
     }
 
@@ -85,6 +89,7 @@ impl Daemon {
         *in_force = Arc::new(rules);
         drop(in_force);
         let mut status = inner.regroup.lock();
+        inner.regroup.asked.fetch_add(1, Ordering::Relaxed);
         *status = RegroupStatus {
             running: true,
             all,
@@ -113,6 +118,7 @@ pub(crate) async fn run(daemon: Arc<Inner>) {
             () = daemon.stopped() => return,
             () = daemon.regroup.again.notified() => {}
         }
+        let asked = daemon.regroup.asked.load(Ordering::Relaxed);
         let trouble = match pass(&daemon).await {
             Ok(()) => None,
             Err(error) => {
@@ -128,6 +134,9 @@ pub(crate) async fn run(daemon: Arc<Inner>) {
         if status.done > 0 {
             let (done, moved) = (status.done, status.moved);
             tracing::info!(done, moved, "crashes were signed by the rules in force");
+        }
+        if daemon.regroup.asked.load(Ordering::Relaxed) != asked {
+            continue;
         }
         status.running = false;
         status.ended_at_ms = Some(now_ms());

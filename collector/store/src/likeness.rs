@@ -2,6 +2,7 @@
 
 use crate::assign::line;
 use crate::lifecycle;
+use crate::proposals::told_apart;
 use crate::similar;
 use crate::stack::Stack;
 use crate::store::{Store, StoreError};
@@ -21,6 +22,9 @@ pub struct Likeness {
     pub title: String,
     /// From 0 to 1.
     pub likeness: f64,
+    /// Whether somebody said that they are two bugs.
+    #[serde(default)]
+    pub distinct: bool,
 }
 
 /// What a frame says.
@@ -39,20 +43,24 @@ impl Store {
         self.inner.database.read(|sql| {
             let own = sql
                 .prepare_cached(
-                    "SELECT s.key, s.class, s.stack FROM dumps d JOIN signatures s ON s.id = d.signature
+                    "SELECT s.key, s.class, s.stack, d.group_id FROM dumps d JOIN signatures s ON s.id = d.signature
                      WHERE d.id = ?1",
                 )?
                 .query_row([dump.as_str()], |row| {
-                    Ok((row.get(0)?, Stack::read(row.get(1)?, row.get_ref(2)?.as_str()?)))
+                    let stack = Stack::read(row.get(1)?, row.get_ref(2)?.as_str()?);
+                    Ok((row.get(0)?, stack, row.get::<_, Option<String>>(3)?))
                 })
                 .optional()?;
-            let Some((key, stack)) = own else {
+            let Some((key, stack, group)) = own else {
                 return Ok(Vec::new());
             };
             let near = similar::nearest(sql, &stack, Some(key))?;
             let near = near.into_iter().map(|near| {
+                let other = lifecycle::live(sql, &near.home)?;
+                let told = group.as_ref().map(|group| told_apart(sql, group, &other));
                 Ok(Likeness {
-                    group: lifecycle::live(sql, &near.home)?,
+                    distinct: told.unwrap_or(Ok(false))?,
+                    group: other,
                     title: near.title,
                     likeness: near.likeness,
                 })

@@ -141,7 +141,7 @@ fn undecided(
 ) -> Result<Option<(Proposed, Proposed)>, StoreError> {
     let [one, other] = pair;
     let (one, other) = (lifecycle::live(sql, one)?, lifecycle::live(sql, other)?);
-    if one == other || is_distinct(sql, &one, &other)? || is_distinct(sql, &other, &one)? {
+    if one == other || told_apart(sql, &one, &other)? {
         return Ok(None);
     }
     let (Some(one), Some(other)) = (proposed(sql, &one)?, proposed(sql, &other)?) else {
@@ -152,6 +152,15 @@ fn undecided(
     } else {
         (other, one)
     }))
+}
+
+/// Whether somebody said that two groups are two bugs.
+pub(crate) fn told_apart(
+    sql: &Transaction<'_>,
+    one: &str,
+    other: &str,
+) -> Result<bool, StoreError> {
+    Ok(is_distinct(sql, one, other)? || is_distinct(sql, other, one)?)
 }
 
 /// Whether somebody said of a group that it is another bug than the other, or one merged into that.

@@ -405,6 +405,7 @@ async fn show(shown: &Shown, session: &mut Session) -> Result<(), Failure> {
         ("Tags", list(&life.tags).unwrap_or_else(none)),
         ("Tickets", list(&life.tickets).unwrap_or_else(none)),
         ("Merged", list(&life.merged).unwrap_or_else(none)),
+        ("Not", list(&life.distinct).unwrap_or_else(none)),
     ] {
         writeln!(session.out, "{name:<9}{}", visible(&value))?;
     }

@@ -136,9 +136,10 @@ fn near(session: &mut Session, explanation: &Explanation) -> Result<(), Failure>
         let group = visible(near.group.get(..12).unwrap_or(&near.group));
         writeln!(
             out,
-            "{what} {:.2}  {group}  {}",
+            "{what} {:.2}  {group}  {}{}",
             near.likeness,
-            visible(&near.title)
+            visible(&near.title),
+            if near.distinct { "  (told apart)" } else { "" }
         )
     };
     if let Some(joined) = &explanation.joined {

@@ -61,6 +61,12 @@ fn groups_that_are_much_alike_are_proposed_until_somebody_decides() {
     let said = store.change_group(&by, &other, distinct(&one)).unwrap();
     assert_eq!(said.life.distinct, std::slice::from_ref(&one));
     assert!(pairs(&given).is_empty());
+    let near = store.like(&record(1).id).unwrap();
+    assert!(
+        near.iter()
+            .all(|near| near.distinct == (near.group == other)),
+        "{near:?}"
+    );
     // It holds for the group that one of them becomes, and after a restart.
     let into = third.clone();
     store

@@ -44,6 +44,8 @@ pub struct NearRow {
     pub title: Brief,
     /// How alike, from 0 to 1.
     pub likeness: String,
+    /// Whether somebody said that they are two bugs.
+    pub distinct: bool,
 }
 
 /// Why crashes are in this group.
@@ -84,6 +86,7 @@ impl Explanation {
             group: near.group.clone(),
             title: Brief::new(&near.title, LINE),
             likeness: format!("{:.2}", near.likeness),
+            distinct: near.distinct,
         };
         let kind = match explained.kind.as_str() {
             "symbolic" => "the same functions were on the crashed thread's stack",

@@ -33,6 +33,8 @@ pub struct LifeView {
     pub tickets: Vec<Link>,
     /// Ids of groups merged into it.
     pub merged: Vec<String>,
+    /// Ids of groups that are other bugs, however alike they are.
+    pub distinct: Vec<String>,
     /// What is worth knowing.
     pub notes: Vec<Said>,
     /// What the cause may be.
@@ -163,6 +165,7 @@ impl LifeView {
             tags: life.tags.clone(),
             tickets: life.tickets.iter().map(|text| Link::new(text)).collect(),
             merged: life.merged.clone(),
+            distinct: life.distinct.clone(),
             notes: life
                 .notes
                 .iter()

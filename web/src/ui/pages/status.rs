@@ -277,6 +277,20 @@ fn queue(status: &DaemonStatus) -> Vec<Fact> {
         fact("Oldest waiting", oldest.unwrap_or("none".to_owned()), ""),
         fact("Analyses", text::grouped(status.analyses), "since start"),
         fact(
+            "Grouped anew",
+            format!(
+                "{} of {}",
+                text::grouped(status.regroup.done),
+                text::grouped(status.regroup.all)
+            ),
+            if status.regroup.running {
+                "at work"
+            } else {
+                "by the rules in force"
+            },
+        )
+        .alarming_if(status.regroup.trouble.is_some()),
+        fact(
             "Worker failures",
             text::grouped(status.worker_failures),
             "killed or died",
