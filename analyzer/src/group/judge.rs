@@ -41,7 +41,7 @@ pub(super) struct Judged<'f> {
     pub(super) rule: Option<String>,
     /// The rule that says that it never decides alone.
     pub(super) helper: Option<String>,
-    system: bool,
+    pub(super) system: bool,
     /// Whether it is a function of the C library that calls nothing of the program's.
     library: bool,
 }

@@ -12,6 +12,9 @@ use sha2::{Digest, Sha256};
 /// The version of algorithm and rules. The rule files are part of it.
 pub const SIGNATURE_VERSION: u32 = 3;
 
+/// So few frames of system libraries, with none of the program's own, are no bug's alone.
+const FOREIGN: usize = 2;
+
 /// How many frames the title names.
 const TITLE_FRAMES: usize = 3;
 
@@ -45,10 +48,15 @@ pub fn sign(frames: &[Frame], cause: &Cause, facts: &SignFacts<'_>, rules: &Rule
         _ => MAX_KEPT,
     };
     keep_first_of_each(&mut judged, kind, most);
+    let mut counting = judged.iter().filter(|frame| frame.counts());
+    let nothing_own = counting.clone().count() <= FOREIGN && counting.all(|frame| frame.system);
     let mut frames: Vec<SignatureFrame> = judged
         .into_iter()
         .map(|frame| frame.explained(kind))
         .collect();
+    if let (true, Some(program)) = (nothing_own, facts.executable) {
+        of_program(&mut frames, file_name(program));
+    }
     if let Some(told) = told {
         begin_with(&mut frames, told, None);
     }
@@ -82,6 +90,14 @@ fn place_told(cause: &Cause, judged: &[Judged<'_>], facts: &SignFacts<'_>) -> Op
         "{place} in {}",
         file_name(module.or(facts.executable)?)
     ))
+}
+
+/// Lets frames of system libraries count for one program only: every program's `abort()` is the
+/// same place of libc, and without a frame of its own nothing else tells two programs apart.
+fn of_program(frames: &mut [SignatureFrame], program: &str) {
+    for frame in frames.iter_mut().filter(|frame| frame.kept) {
+        frame.key = Some(format!("{} in {program}", frame.key()));
+    }
 }
 
 /// Puts the function first that the program itself says has failed: it may have been inlined, or

@@ -192,6 +192,35 @@ fn titles() {
 }
 
 #[test]
+fn what_is_in_no_frame_of_its_own_is_of_one_program() {
+    let hash = |executable: &str, frames: &[&str]| {
+        let cause = Cause {
+            kind: "abort".to_owned(),
+            ..Cause::default()
+        };
+        let facts = SignFacts {
+            executable: Some(executable),
+            signal: "SIGABRT",
+            handler_frames: 0,
+        };
+        sign(&stack(frames), &cause, &facts, Rules::built_in()).hash
+    };
+    let stackless = ["?@/lib/libc.so.6+8a"];
+    assert_ne!(hash("/app/api", &stackless), hash("/app/db", &stackless));
+    assert_eq!(
+        hash("/app/api", &stackless),
+        hash("/usr/bin/api", &stackless)
+    );
+    // A library's own bug is one, whatever program has it.
+    let library =
+        ["read_row", "read_image", "load_icon"].map(|name| format!("{name}@/usr/lib/libicon.so"));
+    let library = library.each_ref().map(String::as_str);
+    assert_eq!(hash("/app/api", &library), hash("/app/db", &library));
+    let own = ["abort@/lib/libc.so.6", "check", "main"];
+    assert_eq!(hash("/app/api", &own), hash("/app/db", &own));
+}
+
+#[test]
 fn what_the_c_library_calls_is_its_own_business() {
     let check = |frames: &[&str], title: &str| {
         assert_eq!(signed(frames, "null-dereference", "").title, title);
