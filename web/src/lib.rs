@@ -6,6 +6,7 @@ pub mod access;
 pub mod api;
 pub mod cli;
 pub mod client;
+pub mod compare;
 pub mod guard;
 pub mod peer;
 pub mod problem;
@@ -40,6 +41,7 @@ impl App {
 /// All routes, behind the guards that hold for every one of them.
 pub fn router(app: App) -> Router {
     routes::routed(app)
+        .layer(from_fn(ui::theme::remember))
         .layer(from_fn(access::gate::enter))
         .layer(from_fn(guard::refuse_cross_site_changes))
         .layer(from_fn(guard::harden_responses))

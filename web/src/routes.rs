@@ -7,8 +7,8 @@ use crate::access::route::{
     ADMIN, ADMIN_ALL, DEBUG, DEBUG_ALL, PUBLIC, READ, READ_ALL, Route, assemble,
 };
 use crate::api::{
-    cores, decisions, doctor, dumps, events, governor, grouping, groups, health, import, modules,
-    notify, prune, regroup, report, rules, searches, status, symbols,
+    compare, cores, decisions, doctor, dumps, events, governor, grouping, groups, health, import,
+    modules, notify, overview, prune, regroup, report, rules, searches, status, symbols,
 };
 use crate::{App, ui};
 use axum::Router;
@@ -28,6 +28,7 @@ pub fn api() -> Vec<Route> {
         Route::get("/api/v1/dumps/{ref}/record", READ, dumps::record),
         Route::get("/api/v1/dumps/{ref}/report", READ, dumps::report),
         Route::get("/api/v1/dumps/{ref}/log", DEBUG, dumps::log),
+        Route::get("/api/v1/dumps/{ref}/text", DEBUG, dumps::text),
         Route::post("/api/v1/dumps/{ref}/analyze", DEBUG, dumps::analyze),
         Route::put("/api/v1/dumps/{ref}/pin", DEBUG, dumps::pin),
         Route::delete("/api/v1/dumps/{ref}/pin", DEBUG, dumps::unpin),
@@ -69,6 +70,11 @@ pub fn api() -> Vec<Route> {
             DEBUG_ALL,
             decisions::change_group,
         ),
+        Route::get("/api/v1/overview", READ_ALL, overview::overview),
+        Route::get("/api/v1/compare", DEBUG, compare::compare),
+        Route::get("/api/v1/images", READ, overview::images),
+        Route::get("/api/v1/investigations", READ_ALL, overview::investigations),
+        Route::get("/api/v1/settings", ADMIN_ALL, overview::settings),
         Route::get("/api/v1/report", READ, report::report),
         Route::get("/api/v1/hosts", READ, report::hosts),
         Route::get("/api/v1/searches", READ_ALL, searches::list),
@@ -100,7 +106,8 @@ mod tests {
     #[test]
     fn what_changes_something_needs_more_than_to_read() {
         for route in all() {
-            let reads = route.method == Method::GET;
+            // A theme is a cookie of the browser's own.
+            let reads = route.method == Method::GET || route.path == "/theme";
             let least = route.needs.role;
             assert!(
                 reads || least > READ.role,
@@ -118,6 +125,6 @@ mod tests {
             .filter(|route| route.needs == PUBLIC)
             .map(|route| route.path)
             .collect();
-        assert_eq!(open, ["/healthz", "/readyz", "/static/{name}"]);
+        assert_eq!(open, ["/healthz", "/readyz", "/theme", "/static/{name}"]);
     }
 }

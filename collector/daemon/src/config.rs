@@ -9,7 +9,7 @@ use aground_helper::layout::CAPTURE;
 use aground_helper::settings::Settings;
 use notify::Notify;
 use retention::Retention;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 use symbols::Symbols;
@@ -18,7 +18,7 @@ use symbols::Symbols;
 const DEFAULT_PATH: &str = "/etc/aground/config.toml";
 
 /// Configuration: `/etc/aground/config.toml` < `AGROUND_*` < flags.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// State directory.
@@ -57,7 +57,7 @@ pub struct Config {
 }
 
 /// Rules for known bugs, and scripts.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RulesConfig {
     /// Where `*.toml` and `*.rhai` files are; it may be absent.
@@ -82,7 +82,7 @@ impl Default for RulesConfig {
 }
 
 /// How crashes are grouped.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Grouping {
     /// File of rules that are asked before those that come with the program.
@@ -108,7 +108,7 @@ impl Grouping {
 }
 
 /// Engines that are asked for what is not on disk.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Runtimes {
     /// Docker's socket; empty: it is not asked.
@@ -133,7 +133,7 @@ impl Default for Runtimes {
 }
 
 /// Cores that are taken in from directories.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Import {
     /// Directories; what appears in them is imported, once.

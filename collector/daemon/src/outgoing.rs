@@ -4,7 +4,7 @@
 //! address that was configured is the only one that is talked to.
 
 use hyper_util::rt::TokioIo;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize, Serializer};
 use std::fmt;
 use std::io;
 use std::str::FromStr;
@@ -71,6 +71,15 @@ impl TryFrom<String> for Address {
 
     fn try_from(text: String) -> Result<Self, InvalidAddress> {
         text.parse()
+    }
+}
+
+/// Without its path, which is the password of many webhooks.
+impl Serialize for Address {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let scheme = if self.tls { "https" } else { "http" };
+        let rest = if self.path.len() > 1 { "/…" } else { "" };
+        serializer.collect_str(&format_args!("{scheme}://{}{rest}", self.authority()))
     }
 }
 

@@ -47,14 +47,25 @@ impl Store {
 
     /// One group by full id.
     pub fn group(&self, id: &str, histogram: Histogram) -> Result<GroupSummary, StoreError> {
-        self.inner.database.read(|sql| {
-            let found = sql
-                .prepare_cached("SELECT id, title, crashes, first_seen_ms, last_seen_ms, state FROM groups WHERE id = ?1")?
-                .query_row([id], Totals::read)
-                .optional()?;
-            summary(sql, &found.ok_or(StoreError::NotFound("group"))?, histogram)
-        })
+        self.inner
+            .database
+            .read(|sql| by_id(sql, id, histogram)?.ok_or(StoreError::NotFound("group")))
     }
+}
+
+/// One group by full id.
+pub(crate) fn by_id(
+    sql: &Transaction<'_>,
+    id: &str,
+    histogram: Histogram,
+) -> Result<Option<GroupSummary>, StoreError> {
+    let found = sql
+        .prepare_cached("SELECT id, title, crashes, first_seen_ms, last_seen_ms, state FROM groups WHERE id = ?1")?
+        .query_row([id], Totals::read)
+        .optional()?;
+    found
+        .map(|totals| summary(sql, &totals, histogram))
+        .transpose()
 }
 
 /// The row of a group.

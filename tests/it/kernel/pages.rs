@@ -119,7 +119,9 @@ async fn groups_lead_to_a_group_and_to_a_crash_that_says_why() {
 }
 
 async fn walk(visitor: &Visitor, container: &str) {
-    let groups = visitor.open("/", "groups").await;
+    let overview = visitor.open("/", "overview").await;
+    assert!(overview.contains("payment->cents_refunded"), "{overview}");
+    let groups = visitor.open("/groups", "groups").await;
     for text in [
         "parse_host",
         "payment->cents_refunded",
@@ -196,6 +198,7 @@ async fn hostile_names_are_shown_as_text() {
     let group = dump["summary"]["group"].as_str().unwrap();
     for path in [
         "/".to_owned(),
+        "/groups".to_owned(),
         format!("/groups/{group}"),
         format!("/dumps/{id}"),
     ] {

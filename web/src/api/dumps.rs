@@ -91,6 +91,17 @@ pub async fn log(
     Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], log))
 }
 
+/// `GET /api/v1/dumps/{ref}/text`: cause, stacks, registers and modules as plain text, as `aground
+/// bt -afrm` prints them.
+pub async fn text(
+    State(app): State<App>,
+    Path(reference): Path<String>,
+) -> Result<impl IntoResponse, Problem> {
+    let dump = whole(&app, reference).await?;
+    let text = crate::cli::bt::plain(&dump, jiff::Timestamp::now().as_millisecond());
+    Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text))
+}
+
 /// `PUT /api/v1/dumps/{ref}/pin`: nothing of the dump is given up unasked from now on.
 pub async fn pin(
     State(app): State<App>,

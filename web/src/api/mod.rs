@@ -2,6 +2,7 @@
 //!
 //! Store calls block on disk, so every one of them goes through [`blocking`].
 
+pub mod compare;
 pub mod cores;
 pub mod decisions;
 pub mod doctor;
@@ -14,6 +15,7 @@ pub mod health;
 pub mod import;
 pub mod modules;
 pub mod notify;
+pub mod overview;
 pub mod parameters;
 pub mod prune;
 pub mod regroup;

@@ -29,6 +29,15 @@ pub fn over(name: &str) -> Option<Over> {
     })
 }
 
+/// The last 30 days, by the day.
+pub fn days() -> Over {
+    Over {
+        width_ms: 24 * HOUR_MS,
+        buckets: 30,
+        now_ms: jiff::Timestamp::now().as_millisecond(),
+    }
+}
+
 /// `GET /api/v1/report?by=field[,field]&query=&filter=k=v&saved=&over=1h|1d|1w&limit=`.
 pub async fn report(
     State(app): State<App>,

@@ -63,6 +63,31 @@ pub async fn run(arguments: &Arguments, session: &mut Session) -> Result<(), Fai
     Ok(write_report(session, report, &facts, arguments.depth)?)
 }
 
+/// Everything that `bt` can print of a dump, without colours.
+pub fn plain(dump: &Dump, now_ms: i64) -> String {
+    let all = TextOptions {
+        all_threads: true,
+        registers: true,
+        modules: true,
+        variables: true,
+    };
+    let text = match &dump.report {
+        Some(report) => visible_lines(&render(report, all)),
+        None => format!("{}\n", visible(&no_report(dump))),
+    };
+    let (title, rest) = text.split_once('\n').unwrap_or((&text, ""));
+    let mut plain = format!("{title}\n");
+    for (name, value) in facts(dump, now_ms) {
+        // Writing to a String cannot fail.
+        let _ = std::fmt::Write::write_fmt(
+            &mut plain,
+            format_args!("  {name:<12} {}\n", visible(&value)),
+        );
+    }
+    plain.push_str(rest);
+    plain
+}
+
 /// Writes a report as text; `facts` go below its first line, which is the cause.
 pub fn write_report(
     session: &mut Session,

@@ -219,7 +219,7 @@ mod tests {
     async fn shells_get_verbs_flags_and_keys() {
         check(
             &[""],
-            "ls\ninspect\nbt\ngroups\nreport\nhosts\nsearches\ncp\ndebug\nimport\nlog\nrm\npin\nunpin\nprune\ngovernor\nsymbols\nnotify\nrules\nstatus\n:4\n",
+            "ls\ninspect\nbt\ncompare\ntop\ngroups\nreport\nhosts\nimages\ninvestigations\nsearches\nevents\ncp\ndebug\nimport\nlog\nrm\npin\nunpin\nprune\ngovernor\nsymbols\nnotify\nrules\nregroup\nsettings\nstatus\n:4\n",
         )
         .await;
         check(&["l"], "ls\nlog\n:4\n").await;
@@ -239,11 +239,11 @@ mod tests {
         check(&["ls", "--format", ""], "json\ntable\n:4\n").await;
         check(&["inspect", ""], ":4\n").await;
         check(&["cp", "0123", ""], ":0\n").await;
-        check(&["groups", ""], "ls\nseen\nexplain\ndiff\ntry\nresolve\nignore\nreopen\nmerge\nsplit\nundo\ntag\nnote\nticket\nowner\ntheory\nevidence\nverdict\nshow\nhistory\n:4\n").await;
+        check(&["groups", ""], "ls\nseen\nexplain\ndiff\ntry\nproposals\nresolve\nignore\nreopen\nmerge\ndistinct\nsplit\nundo\ntag\nnote\nticket\nowner\ntheory\nevidence\nverdict\nshow\nhistory\n:4\n").await;
         check(&["no-such", ""], ":4\n").await;
         check(
             &[],
-            "ls\ninspect\nbt\ngroups\nreport\nhosts\nsearches\ncp\ndebug\nimport\nlog\nrm\npin\nunpin\nprune\ngovernor\nsymbols\nnotify\nrules\nstatus\n:4\n",
+            "ls\ninspect\nbt\ncompare\ntop\ngroups\nreport\nhosts\nimages\ninvestigations\nsearches\nevents\ncp\ndebug\nimport\nlog\nrm\npin\nunpin\nprune\ngovernor\nsymbols\nnotify\nrules\nregroup\nsettings\nstatus\n:4\n",
         )
         .await;
     }

@@ -2,6 +2,7 @@
 
 pub mod analyze;
 pub mod bt;
+pub mod compare;
 pub mod complete;
 pub mod cp;
 pub mod debug;
@@ -14,9 +15,11 @@ mod grouping;
 pub mod groups;
 pub mod hosts;
 pub mod human;
+pub mod images;
 pub mod import;
 pub mod inspect;
 pub mod install;
+pub mod investigations;
 pub mod listing;
 pub mod log;
 pub mod ls;
@@ -43,6 +46,7 @@ pub mod symbols;
 pub mod table;
 pub mod template;
 pub mod text;
+pub mod top;
 pub mod uninstall;
 pub mod usage;
 pub mod version;
@@ -117,6 +121,12 @@ pub enum DumpVerb {
     /// Show why a process died and where: cause and backtrace
     #[command(help_template = HELP)]
     Bt(bt::Arguments),
+    /// Compare two crashes: stacks, images, hosts, environments, modules
+    #[command(help_template = HELP)]
+    Compare(compare::Arguments),
+    /// Show what came back, what is new, and what crashes most
+    #[command(help_template = HELP)]
+    Top(top::Arguments),
     /// List crashes by cause, or explain a group
     #[command(help_template = HELP, args_conflicts_with_subcommands = true)]
     Groups(groups::Arguments),
@@ -126,6 +136,12 @@ pub enum DumpVerb {
     /// List hosts by what crashes there, and tell suspect hardware
     #[command(help_template = HELP)]
     Hosts(hosts::Arguments),
+    /// List builds of images by what crashes in them
+    #[command(help_template = HELP)]
+    Images(images::Arguments),
+    /// List theories about causes across all groups
+    #[command(help_template = HELP)]
+    Investigations(investigations::Arguments),
     /// Give queries names: --saved NAME asks them again
     #[command(help_template = HELP, args_conflicts_with_subcommands = true)]
     Searches(searches::Arguments),
@@ -171,6 +187,9 @@ pub enum DumpVerb {
     /// Read the rules of grouping again, and have all crashes grouped by them in the background
     #[command(help_template = HELP)]
     Regroup(regroup::Arguments),
+    /// Show the daemon's configuration in force
+    #[command(help_template = HELP)]
+    Settings(investigations::Arguments),
     /// Show the state of the daemon and its store
     #[command(help_template = HELP)]
     Status(status::Arguments),
@@ -239,9 +258,13 @@ pub fn run_dump_verb(
         DumpVerb::Ls(arguments) => ls::run(arguments, session).await,
         DumpVerb::Inspect(arguments) => inspect::run(&arguments, session).await,
         DumpVerb::Bt(arguments) => bt::run(&arguments, session).await,
+        DumpVerb::Compare(arguments) => compare::run(&arguments, session).await,
+        DumpVerb::Top(arguments) => top::run(&arguments, session).await,
         DumpVerb::Groups(arguments) => groups::run(arguments, session).await,
         DumpVerb::Report(arguments) => report::run(arguments, session).await,
         DumpVerb::Hosts(arguments) => hosts::run(arguments, session).await,
+        DumpVerb::Images(arguments) => images::run(arguments, session).await,
+        DumpVerb::Investigations(arguments) => investigations::theories(arguments, session).await,
         DumpVerb::Searches(arguments) => searches::run(arguments, session).await,
         DumpVerb::Events(arguments) => events::run(arguments, session).await,
         DumpVerb::Cp(arguments) => cp::run(&arguments, session).await,
@@ -257,6 +280,7 @@ pub fn run_dump_verb(
         DumpVerb::Notify(arguments) => notify::run(arguments, session).await,
         DumpVerb::Rules(arguments) => rules::run(arguments, session).await,
         DumpVerb::Regroup(arguments) => regroup::run(&arguments, session).await,
+        DumpVerb::Settings(arguments) => investigations::settings(arguments, session).await,
         DumpVerb::Status(arguments) => status::run(&arguments, session).await,
     })
 }

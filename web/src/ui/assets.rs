@@ -1,4 +1,4 @@
-//! Serves style sheet and icon from memory, under names that change with their content.
+//! Serves style sheet, scripts and icon from memory, under names that change with their content.
 
 use axum::extract::Path;
 use axum::http::{StatusCode, header};
@@ -41,6 +41,11 @@ static KEYS: LazyLock<Asset> = LazyLock::new(|| {
     Asset::new("keys", "js", "text/javascript; charset=utf-8", body)
 });
 
+static LIVE: LazyLock<Asset> = LazyLock::new(|| {
+    let body = include_str!("../../static/live.js");
+    Asset::new("live", "js", "text/javascript; charset=utf-8", body)
+});
+
 /// File name of the style sheet.
 pub fn style() -> &'static str {
     &STYLE.name
@@ -56,9 +61,14 @@ pub fn keys() -> &'static str {
     &KEYS.name
 }
 
+/// File name of the script that keeps pages fresh.
+pub fn live() -> &'static str {
+    &LIVE.name
+}
+
 /// `GET /static/{name}`.
 pub async fn serve(Path(name): Path<String>) -> Response {
-    let assets = [&*STYLE, &*ICON, &*KEYS];
+    let assets = [&*STYLE, &*ICON, &*KEYS, &*LIVE];
     match assets.into_iter().find(|asset| asset.name == name) {
         Some(asset) => (
             [

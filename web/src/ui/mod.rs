@@ -6,6 +6,7 @@
 
 pub mod assets;
 pub mod pages;
+pub mod theme;
 pub mod view;
 
 use crate::access::route::{ADMIN, ADMIN_ALL, DEBUG, DEBUG_ALL, PUBLIC, READ, READ_ALL, Route};
@@ -15,12 +16,14 @@ use axum::handler::Handler;
 /// Every page, with what it needs of who asks.
 pub fn routes() -> Vec<Route> {
     use pages::{
-        dump, dumps, error, group, group_diff, group_life, groups, hosts, import, report,
-        rules_try, status, symbols,
+        compare, dump, dumps, error, group, group_diff, group_life, groups, hosts, images, import,
+        investigations, overview, report, rules_try, settings, status, symbols,
     };
     let upload = DefaultBodyLimit::disable;
     vec![
-        Route::get("/", READ, groups::page),
+        Route::get("/", READ, overview::page),
+        Route::post("/theme", PUBLIC, theme::choose),
+        Route::get("/groups", READ, groups::page),
         Route::get("/groups/{ref}", READ, group::page),
         Route::get("/groups/{ref}/diff/{other}", READ, group_diff::page),
         Route::get("/groups/proposals", READ_ALL, group_diff::proposals),
@@ -42,7 +45,11 @@ pub fn routes() -> Vec<Route> {
         Route::get("/report", READ, report::page),
         Route::post("/searches", DEBUG_ALL, report::save),
         Route::post("/searches/{name}/remove", DEBUG_ALL, report::remove),
+        Route::get("/compare", DEBUG, compare::page),
+        Route::get("/images", READ, images::page),
         Route::get("/hosts", READ, hosts::page),
+        Route::get("/investigations", READ_ALL, investigations::page),
+        Route::get("/settings", ADMIN_ALL, settings::page),
         Route::get("/status", READ_ALL, status::page),
         Route::post("/notify/{name}/test", ADMIN_ALL, status::test_target),
         Route::get("/static/{name}", PUBLIC, assets::serve),

@@ -204,15 +204,15 @@ impl Site {
 
 /// What holds for every page, however hostile its contents.
 fn check(target: &str, page: &str) {
-    const ELEMENTS: &str = " a article aside blockquote body br button circle code datalist dd details div dl doctype dt footer form g \
-        h1 h2 h3 head header html input kbd label li link main mark meta nav ol option p path pre rect script section select small \
+    const ELEMENTS: &str = " a article aside blockquote body br button circle code datalist dd details dialog div dl doctype dt footer form g \
+        h1 h2 h3 head header html input kbd label li link main mark meta nav noscript ol option p path pre rect script section select small \
         span strong summary svg table tbody td textarea th thead time title tr ul ";
     assert_eq!(page.matches("<h1").count(), 1, "{target}: one h1");
     assert_eq!(page.matches("<main").count(), 1, "{target}: one main");
     assert_eq!(
         page.matches("<script").count(),
-        1,
-        "{target}: our script only"
+        2,
+        "{target}: our scripts only"
     );
     let invisible = |c: char| c.is_control() && c != '\n' || ('\u{202a}'..='\u{202e}').contains(&c);
     assert!(
@@ -289,9 +289,16 @@ async fn no_page_shows_anything_raw() {
         .save_report(&records[2].id, &report())
         .unwrap();
     let its = group_of(&site, &records[2].id);
-    let home = site.page("/", StatusCode::OK).await;
-    assert!(home.contains(&format!("href=\"/groups/{its}\"")), "{home}");
-    site.page("/?window=30d&query=since:1d", StatusCode::OK)
+    for target in ["/groups", "/?window=30d"] {
+        let page = site.page(target, StatusCode::OK).await;
+        let link = format!("href=\"/groups/{its}\"");
+        assert!(page.contains(&link), "{target}: {page}");
+    }
+    site.page("/", StatusCode::OK).await;
+    site.page("/?window=7d", StatusCode::OK).await;
+    let (status, _) = site.send(Method::GET, "/?query=since:1d&window=7d").await;
+    assert_eq!(status, StatusCode::PERMANENT_REDIRECT, "an old link");
+    site.page("/groups?window=30d&query=since:1d", StatusCode::OK)
         .await;
     let group = site.page(&format!("/groups/{its}"), StatusCode::OK).await;
     assert!(group.contains("left out"), "{group}");
@@ -315,13 +322,29 @@ async fn no_page_shows_anything_raw() {
     );
     site.page("/report?by=imgae", StatusCode::BAD_REQUEST).await;
     site.page("/hosts", StatusCode::OK).await;
+    for target in [
+        "/images",
+        "/images?query=since:1d",
+        "/investigations",
+        "/investigations?verdict=proven",
+        "/settings",
+        "/compare",
+        "/compare?a=1111",
+        "/compare?a=1111&b=21",
+    ] {
+        site.page(target, StatusCode::OK).await;
+    }
+    let (status, text) = site.send(Method::GET, "/api/v1/dumps/1111/text").await;
+    assert_eq!(status, StatusCode::OK);
+    let acts = |c: char| c.is_control() && !matches!(c, '\n' | '\t') || c == '\u{202e}';
+    assert!(text.contains("<script>") && !text.contains(acts), "{text}");
     let evil = crate::ui::view::text::url(EVIL);
     site.page(
         &format!("/report?by={evil}&query={evil}"),
         StatusCode::BAD_REQUEST,
     )
     .await;
-    site.page("/?query=image:a%20sgnal:b", StatusCode::BAD_REQUEST)
+    site.page("/groups?query=image:a%20sgnal:b", StatusCode::BAD_REQUEST)
         .await;
     symbols_are_shown_as_text(&site).await;
 }
@@ -365,6 +388,7 @@ async fn an_empty_service_says_how_to_crash_something() {
         home.contains("nothing has crashed") && home.contains("kill -SEGV"),
         "{home}"
     );
+    site.page("/groups", StatusCode::OK).await;
     site.page("/dumps", StatusCode::OK).await;
     let found = site.page("/dumps?query=nothing", StatusCode::OK).await;
     assert!(found.contains("Nothing matches"), "{found}");
@@ -380,7 +404,7 @@ async fn mistakes_are_pages_that_help() {
         "{ambiguous}"
     );
     let typo = site
-        .page("/?query=image:a%20sgnal:x", StatusCode::BAD_REQUEST)
+        .page("/groups?query=image:a%20sgnal:x", StatusCode::BAD_REQUEST)
         .await;
     assert!(
         typo.contains("image:a <mark>sgnal</mark>:x") && typo.contains("did you mean signal"),
@@ -426,7 +450,7 @@ async fn files_are_found_under_the_name_pages_give_them() {
         .skip(1)
         .map(|rest| rest.split('"').next().unwrap());
     let names: Vec<_> = names.collect();
-    assert_eq!(names.len(), 3, "{names:?}");
+    assert_eq!(names.len(), 4, "{names:?}");
     for name in names {
         let (status, body) = site.send(Method::GET, &format!("/static/{name}")).await;
         assert_eq!(status, StatusCode::OK, "{name}");

@@ -4,6 +4,7 @@
 mod api;
 mod cli;
 mod events;
+mod faces;
 mod keeping;
 mod plugin;
 mod serve;

@@ -2,11 +2,11 @@
 
 use aground_helper::units::{Bytes, Span, UnitError};
 use aground_store::retention::Limits;
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::str::FromStr;
 
 /// How much is kept, and for how long.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Retention {
     /// Most bytes of dumps and modules together.
@@ -57,6 +57,15 @@ pub enum Share {
     Bytes(u64),
     /// So many hundredths of the disk, at most 100.
     Percent(u8),
+}
+
+impl Serialize for Share {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Share::Bytes(bytes) => Bytes(*bytes).serialize(serializer),
+            Share::Percent(percent) => serializer.collect_str(&format_args!("{percent}%")),
+        }
+    }
 }
 
 impl Share {

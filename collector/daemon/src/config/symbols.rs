@@ -3,13 +3,13 @@
 use super::retention::Share;
 use crate::outgoing::Address;
 use aground_helper::units::{Bytes, Span};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
 /// Where files of symbols are fetched, and how much of them is kept.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Symbols {
     /// Servers that speak debuginfod's protocol, in the order they are asked; empty: nobody is.
@@ -37,7 +37,7 @@ impl Default for Symbols {
 }
 
 /// A server's address: `http://host:port/path` or `https://…`, without a slash at its end.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Server(pub Address);
 

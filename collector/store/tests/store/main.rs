@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::format_collect)]
 
 mod admission;
+mod faces;
 mod given;
 mod grouping;
 mod keeping;

@@ -75,6 +75,8 @@ pub struct DumpPage {
     others: Vec<Stack>,
     other_threads: usize,
     stacks_left_out: usize,
+    /// Whether a toggle between application and all frames makes sense for the others.
+    mixed_threads: bool,
     managed: Vec<Managed>,
     registers: Vec<(String, String)>,
     container: Option<Vec<Fact>>,
@@ -149,6 +151,7 @@ impl DumpPage {
                 .and_then(|report| report.site.as_ref())
                 .map(Site::new),
             other_threads: threads.len().saturating_sub(usize::from(crashed.is_some())),
+            mixed_threads: others.len() > 1 && others.iter().any(Stack::is_mixed),
             others,
             stacks_left_out,
             managed: report.map(managed).unwrap_or_default(),

@@ -122,10 +122,10 @@ fn lines(text: &str) -> Vec<String> {
     text.lines().map(str::to_owned).collect()
 }
 
-impl LifeView {
-    /// What holds of a group, and how it came to.
-    pub fn new(life: &Life, history: &[Entry], now_ms: i64) -> Self {
-        let theory = |theory: &Theory| TheoryView {
+impl TheoryView {
+    /// The theory, seen from `now_ms`.
+    pub fn new(theory: &Theory, now_ms: i64) -> Self {
+        Self {
             id: theory.id,
             said: Said {
                 by: theory.by.to_string(),
@@ -149,7 +149,13 @@ impl LifeView {
                     by: exhibit.by.to_string(),
                 })
                 .collect(),
-        };
+        }
+    }
+}
+
+impl LifeView {
+    /// What holds of a group, and how it came to.
+    pub fn new(life: &Life, history: &[Entry], now_ms: i64) -> Self {
         let done = |entry: &Entry| Done {
             change: entry.sequence,
             at: Moment::new(entry.at_ms, now_ms),
@@ -175,7 +181,11 @@ impl LifeView {
                     lines: lines(&note.text),
                 })
                 .collect(),
-            theories: life.theories.iter().map(theory).collect(),
+            theories: life
+                .theories
+                .iter()
+                .map(|theory| TheoryView::new(theory, now_ms))
+                .collect(),
             history: history.iter().rev().take(MOST).map(done).collect(),
             left_out: history.len().saturating_sub(MOST),
         }

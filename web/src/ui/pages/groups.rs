@@ -1,4 +1,4 @@
-//! `/`: what crashes, most recent first, and whether crashes are caught at all.
+//! `/groups`: what crashes, most recent first, and whether crashes are caught at all.
 
 use super::dumps::ListRequest;
 use super::error::Trouble;
@@ -139,7 +139,7 @@ impl GroupRow {
             state: group.state.as_str(),
             tags: group.tags.clone(),
             title: Brief::new(&group.title, LINE),
-            cause: Brief::new(&group.cause_title, LINE),
+            cause: Brief::named(&group.cause_title, LINE),
             kind: Kind::new(&group.cause),
             signal: group.signal.clone(),
             count: text::grouped(group.count),
@@ -150,6 +150,13 @@ impl GroupRow {
             containers: Names::new(&group.containers),
             executables: Names::new(&group.executables),
         }
+    }
+
+    /// The same with the crashes of the window alone as its number.
+    #[must_use]
+    pub fn of_window(mut self) -> Self {
+        self.count = text::grouped(self.bars.total);
+        self
     }
 }
 
@@ -245,7 +252,7 @@ impl GroupsPage {
     }
 }
 
-/// `GET /?query=&window=&cursor=`.
+/// `GET /groups?query=&window=&cursor=`.
 pub async fn page(
     State(app): State<App>,
     Parameters(request): Parameters<ListRequest>,

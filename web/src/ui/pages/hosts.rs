@@ -30,7 +30,7 @@ struct Row {
 impl Row {
     fn new(host: &HostCrashes) -> Self {
         Self {
-            host: Brief::new(&host.host, 120),
+            host: Brief::named(&host.host, 120),
             link: text::url(&format!("host:{}", text::query_value(&host.host))),
             crashes: text::grouped(host.crashes),
             groups: text::grouped(host.groups),

@@ -1,5 +1,6 @@
 //! A file per page: its handler, and the data its template shows.
 
+pub mod compare;
 pub mod dump;
 pub mod dumps;
 pub mod error;
@@ -9,23 +10,42 @@ pub mod group_life;
 pub mod group_seen;
 pub mod groups;
 pub mod hosts;
+pub mod images;
 pub mod import;
+pub mod investigations;
+pub mod overview;
 pub mod report;
 pub mod rules_try;
+pub mod settings;
 pub mod status;
 pub mod symbols;
 
 use super::assets;
+use super::theme::Theme;
 use crate::App;
 use aground_store::Store;
 use askama::Template;
 use axum::response::{Html, IntoResponse, Response};
 use error::Trouble;
 
+/// The parts of the site: word, address, name.
+pub const PARTS: [(&str, &str, &str); 10] = [
+    ("overview", "/", "Overview"),
+    ("groups", "/groups", "Groups"),
+    ("dumps", "/dumps", "Crashes"),
+    ("images", "/images", "Images"),
+    ("hosts", "/hosts", "Hosts"),
+    ("symbols", "/symbols", "Symbols"),
+    ("report", "/report", "Report"),
+    ("investigations", "/investigations", "Investigations"),
+    ("settings", "/settings", "Settings"),
+    ("status", "/status", "Status"),
+];
+
 /// What surrounds every page.
 #[derive(Clone, Debug, Default)]
 pub struct Shell {
-    /// The part of the site: `groups`, `dumps`, `symbols`, `status` or nothing.
+    /// The part of the site, a word of [`PARTS`], or nothing.
     pub part: &'static str,
     /// Text of the search box.
     pub query: String,
@@ -47,7 +67,21 @@ impl Shell {
 
     /// Where the search box leads.
     pub fn search_action(&self) -> &'static str {
-        if self.part == "dumps" { "/dumps" } else { "/" }
+        if self.part == "dumps" {
+            "/dumps"
+        } else {
+            "/groups"
+        }
+    }
+
+    /// All parts of the site.
+    pub fn parts(&self) -> [(&'static str, &'static str, &'static str); PARTS.len()] {
+        PARTS
+    }
+
+    /// The look that was chosen.
+    pub fn theme(&self) -> Theme {
+        Theme::current()
     }
 
     /// File name of the style sheet.
@@ -63,6 +97,11 @@ impl Shell {
     /// File name of the keyboard script.
     pub fn keys(&self) -> &'static str {
         assets::keys()
+    }
+
+    /// File name of the script that keeps pages fresh.
+    pub fn live(&self) -> &'static str {
+        assets::live()
     }
 }
 

@@ -139,7 +139,7 @@ impl Row {
         now_ms: i64,
     ) -> Self {
         let value = |(index, value): (usize, &Option<String>)| Value {
-            shown: value.as_deref().map(|value| Brief::new(value, 120)),
+            shown: value.as_deref().map(|value| Brief::named(value, 120)),
             link: value.as_deref().and_then(|value| {
                 let condition = columns.condition(index, value)?;
                 Some(text::url(format!("{} {condition}", request.query).trim()))

@@ -84,18 +84,24 @@ impl Finding {
 
 /// A crash loop that keeps less memory.
 #[derive(Clone, Debug)]
-struct Loop {
-    what: Brief,
-    keeps: &'static str,
-    last_hour: String,
-    crashes: String,
-    ago: String,
-    whole_again: String,
+pub struct Loop {
+    /// Workload, image and executable.
+    pub what: Brief,
+    /// What its next crash keeps.
+    pub keeps: &'static str,
+    /// Crashes in the last hour.
+    pub last_hour: String,
+    /// Crashes since it is counted.
+    pub crashes: String,
+    /// When the last one was.
+    pub ago: String,
+    /// When one is kept whole again.
+    pub whole_again: String,
 }
 
 impl Loop {
     /// `None` for what is not limited.
-    fn new(governed: &Governed, now_ms: i64) -> Option<Self> {
+    pub fn new(governed: &Governed, now_ms: i64) -> Option<Self> {
         let keeps = match governed.state {
             Policy::Full => return None,
             Policy::Lean | Policy::Trace => "lean cores",

@@ -63,7 +63,7 @@ async fn forms_decide_and_pages_show_it_whatever_was_typed() {
         .form(&a, "kind=ticket&ticket=https%3A%2F%2Ft%2F1")
         .await;
     assert!(page.contains("href=\"https://t/1\"") && !page.contains("href=\"javascript"));
-    let list = site.page("/", StatusCode::OK).await;
+    let list = site.page("/groups", StatusCode::OK).await;
     assert!(list.contains("race") && list.contains("resolved"), "{list}");
 
     let merge = format!("kind=merge&into={}", &b[..4]);

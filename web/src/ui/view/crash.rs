@@ -87,7 +87,7 @@ impl Row {
             image: image.map(|image| Brief::new(image, 100)),
             command: Brief::new(&dump.command, 160),
             signal: dump.signal.clone(),
-            cause: Brief::new(&cause(dump), LINE),
+            cause: Brief::named(&cause(dump), LINE),
             kind: dump.cause.as_deref().map(Kind::new),
             location: dump.location.as_deref().map(|l| Brief::new(l, 120)),
             size,

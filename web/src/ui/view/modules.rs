@@ -24,6 +24,8 @@ pub struct ModuleRow {
     pub image: Option<String>,
     /// What symbols it has.
     pub debug: Option<String>,
+    /// Whether that is more than none.
+    pub has_symbols: bool,
     /// What is wrong with it.
     pub problem: Option<String>,
     /// SHA-256, when the file was kept.
@@ -52,6 +54,7 @@ pub fn modules(dump: &Dump) -> Vec<ModuleRow> {
                 range: format!("{}–{}", module.base, module.end),
                 image: Some(module.image.clone()),
                 debug: Some(symbols(module)),
+                has_symbols: module.debug != "none",
                 problem: module.problem.clone().or(file.problem),
                 ..file
             }
@@ -122,6 +125,7 @@ fn from_record(module: &aground_helper::record::Module, gone: bool) -> ModuleRow
         range: format!("{:#x}–{:#x}", module.base, module.end),
         image: None,
         debug: None,
+        has_symbols: false,
         problem: missing.map(|why| clip(why, 300)),
         sha256: module.sha256.clone().filter(|_| missing.is_none() && !gone),
         size: module.size.map(bytes::size),

@@ -75,6 +75,10 @@ pub struct SourcePlace {
 pub struct Stack {
     /// `worker-2 (4711)`, one per thread with this stack.
     pub threads: Vec<String>,
+    /// What links to each thread point at: `t4711`. Frames have `t4711-3`.
+    pub anchors: Vec<String>,
+    /// Registers, when it is the stack of one thread.
+    pub registers: Vec<(String, String)>,
     /// The innermost frame in words.
     pub top: Brief,
     /// Its frames.
@@ -103,6 +107,8 @@ impl Stack {
             .collect();
         Self {
             threads: vec![label(thread)],
+            anchors: vec![format!("t{}", thread.tid)],
+            registers: registers(thread),
             top: thread.frames.first().map(function).unwrap_or_default(),
             left_out: thread.frames.len() - frames.len(),
             system: frames.iter().filter(|frame| !frame.in_app).count(),
@@ -116,14 +122,21 @@ impl Stack {
     fn of(threads: &[&Thread]) -> Option<Self> {
         let mut stack = Self::new(threads.first()?);
         stack.threads = threads.iter().map(|thread| label(thread)).collect();
+        stack.anchors = threads.iter().map(|one| format!("t{}", one.tid)).collect();
         stack.waits = threads.iter().filter_map(|thread| wait(thread)).collect();
         if threads.len() > 1 {
-            // Each thread has values of its own; the report has them all.
+            // Each thread has values and registers of its own; the report has them all.
             for frame in &mut stack.frames {
                 frame.values.clear();
             }
+            stack.registers.clear();
         }
         Some(stack)
+    }
+
+    /// What links to its frames begin with.
+    pub fn anchor(&self) -> &str {
+        self.anchors.first().map_or("t", String::as_str)
     }
 
     /// Whether a toggle between application and all frames makes sense.

@@ -1,4 +1,7 @@
-//! Draws counts over time as bars, and values as shares of the greatest.
+//! Draws counts over time as bars, values as shares of the greatest, and a whole as its parts.
+//!
+//! Every picture has a text of its own: a label that says what it shows, and its numbers as a list
+//! or in the tooltips.
 
 use super::text;
 use super::time::rough;
@@ -12,7 +15,7 @@ pub struct Bar {
     pub y: u64,
     /// Height.
     pub height: u64,
-    /// `12 crashes, 3 h ago`.
+    /// `12 crashes, up to 3 h ago`.
     pub label: String,
 }
 
@@ -91,12 +94,77 @@ pub struct Share {
 pub fn shares(field: &str, counts: &[aground_store::types::Count]) -> Vec<Share> {
     let greatest = counts.iter().map(|c| c.count).max().unwrap_or(0).max(1);
     let share = |count: &aground_store::types::Count| Share {
-        value: text::Brief::new(&count.value, 120),
+        value: text::Brief::named(&count.value, 120),
         count: text::grouped(count.count),
         percent: (count.count.saturating_mul(100) / greatest).clamp(2, 100),
         query: text::url(&format!("{field}:{}", text::query_value(&count.value))),
     };
     counts.iter().map(share).collect()
+}
+
+/// Width of a drawing of parts.
+pub const WIDTH: u64 = 1000;
+
+/// A whole and its parts, side by side.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parts {
+    /// The parts, in order.
+    pub parts: Vec<Part>,
+    /// What the picture says, for those who do not see it.
+    pub label: String,
+}
+
+/// A part of a [`Parts`] drawing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Class of the style sheet.
+    pub class: &'static str,
+    /// What it is.
+    pub name: &'static str,
+    /// How much, in words.
+    pub amount: String,
+    /// Left edge, of [`WIDTH`].
+    pub x: u64,
+    /// Width; a part that is not nothing has some.
+    pub width: u64,
+}
+
+impl Parts {
+    /// Draws amounts, whose words `shown` finds.
+    pub fn new(
+        what: &str,
+        amounts: &[(&'static str, &'static str, u64)],
+        shown: impl Fn(u64) -> String,
+    ) -> Self {
+        let sum: u128 = amounts
+            .iter()
+            .map(|(_, _, amount)| u128::from(*amount))
+            .sum();
+        let mut x = 0;
+        let mut part = |&(class, name, amount): &(&'static str, &'static str, u64)| {
+            let exact = u128::from(amount) * u128::from(WIDTH) / sum.max(1);
+            let least = u64::from(amount > 0) * 4;
+            let width = u64::try_from(exact).unwrap_or(WIDTH).max(least);
+            let width = width.min(WIDTH.saturating_sub(x));
+            x += width;
+            Part {
+                class,
+                name,
+                amount: shown(amount),
+                x: x - width,
+                width,
+            }
+        };
+        let parts: Vec<Part> = amounts.iter().map(&mut part).collect();
+        let words: Vec<String> = parts
+            .iter()
+            .map(|part| format!("{} {}", part.name, part.amount))
+            .collect();
+        Self {
+            label: format!("{what}: {}", words.join(", ")),
+            parts,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -113,5 +181,31 @@ mod tests {
             assert!(bar.x < chart.width);
         }
         assert_eq!(Bars::new(&[], 0, "x").bars, []);
+    }
+
+    #[test]
+    fn parts_lie_side_by_side_and_small_ones_are_seen() {
+        let amounts = [("a", "A", u64::MAX), ("b", "B", 1), ("c", "C", 0)];
+        let drawn = Parts::new("All", &amounts, |amount| amount.to_string());
+        assert_eq!(drawn.label, "All: A 18446744073709551615, B 1, C 0");
+        let mut end = 0;
+        for part in &drawn.parts {
+            assert_eq!(part.x, end, "{drawn:?}");
+            end = part.x + part.width;
+        }
+        assert!(end <= WIDTH, "{drawn:?}");
+        let halves = Parts::new("All", &[("a", "A", 5), ("b", "B", 5)], |n| n.to_string());
+        assert_eq!(
+            halves.parts.iter().map(|p| p.width).collect::<Vec<_>>(),
+            [500, 500]
+        );
+        assert_eq!(Parts::new("All", &[], |n| n.to_string()).parts, []);
+        let tiny = Parts::new("All", &[("a", "A", 1), ("b", "B", 1_000_000)], |n| {
+            n.to_string()
+        });
+        assert_eq!(
+            tiny.parts.iter().map(|p| p.width).collect::<Vec<_>>(),
+            [4, 996]
+        );
     }
 }

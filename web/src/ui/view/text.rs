@@ -93,6 +93,14 @@ impl Brief {
         }
     }
 
+    /// The same of a name that a link shows: one that shows nothing could not be clicked.
+    pub fn named(name: &str, limit: usize) -> Self {
+        match name.trim() {
+            "" => Self::new("without a name", limit),
+            _ => Self::new(name, limit),
+        }
+    }
+
     /// The tooltip: the whole text, bounded.
     pub fn tooltip(&self) -> String {
         let text = self.whole.as_deref().unwrap_or(&self.shown);
