@@ -2,8 +2,11 @@
 //!
 //! One connection per request: a command makes few of them, and a socket costs nothing.
 
+pub mod credentials;
+
 use crate::problem::ProblemBody;
 use bytes::Bytes;
+use credentials::Credentials;
 use futures_util::{Stream, TryStreamExt};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Empty, Full, LengthLimitError, Limited, StreamBody};
@@ -22,6 +25,9 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_rustls::rustls::pki_types::ServerName;
 
 /// How long a service may take to accept.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -40,6 +46,8 @@ pub enum Endpoint {
     Unix(PathBuf),
     /// `host:port`.
     Tcp(String),
+    /// `host:port`, by TLS.
+    Tls(String),
 }
 
 impl Endpoint {
@@ -52,7 +60,9 @@ impl Endpoint {
 
 /// The text names no endpoint.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("\"{0}\" is no address of a daemon: use unix:///path/to/api.sock or http://127.0.0.1:7400")]
+#[error(
+    "\"{0}\" is no address of a daemon: use unix:///path/to/api.sock, http://127.0.0.1:7400 or https://host"
+)]
 pub struct InvalidEndpoint(String);
 
 impl FromStr for Endpoint {
@@ -66,14 +76,21 @@ impl FromStr for Endpoint {
                 .then(|| Endpoint::Unix(path.into()))
                 .ok_or_else(invalid);
         }
-        let authority = text.strip_prefix("http://").ok_or_else(invalid)?;
+        let (tls, authority) = match text.strip_prefix("https://") {
+            Some(authority) => (true, authority),
+            None => (false, text.strip_prefix("http://").ok_or_else(invalid)?),
+        };
         let authority = authority.strip_suffix('/').unwrap_or(authority);
         let parsed: hyper::http::uri::Authority = authority.parse().map_err(|_| invalid())?;
         let plain = !parsed.host().is_empty() && !authority.contains('@');
-        let port = parsed.port_u16().unwrap_or(80);
-        plain
-            .then(|| Endpoint::Tcp(format!("{}:{port}", parsed.host())))
-            .ok_or_else(invalid)
+        let port = parsed.port_u16().unwrap_or(if tls { 443 } else { 80 });
+        let address = format!("{}:{port}", parsed.host());
+        let endpoint = if tls {
+            Endpoint::Tls(address)
+        } else {
+            Endpoint::Tcp(address)
+        };
+        plain.then_some(endpoint).ok_or_else(invalid)
     }
 }
 
@@ -82,6 +99,7 @@ impl fmt::Display for Endpoint {
         match self {
             Endpoint::Unix(path) => write!(f, "unix://{}", path.display()),
             Endpoint::Tcp(address) => write!(f, "http://{address}"),
+            Endpoint::Tls(address) => write!(f, "https://{address}"),
         }
     }
 }
@@ -100,6 +118,17 @@ pub enum ClientError {
     /// Somebody does, but not to this user.
     #[error("may not talk to the aground daemon at {0}: permission denied (try sudo)")]
     Forbidden(Endpoint),
+    /// The token would cross a network in the clear.
+    #[error("refusing to show the access token to {0} in the clear: use https://")]
+    InTheClear(Endpoint),
+    /// No connection by TLS.
+    #[error("cannot reach the aground daemon at {endpoint}: {reason}")]
+    Tls {
+        /// Where.
+        endpoint: Endpoint,
+        /// Why.
+        reason: String,
+    },
     /// The daemon says no; the sentence is its own.
     #[error("{}", .0.detail)]
     Refused(Box<ProblemBody>),
@@ -132,12 +161,16 @@ impl ClientError {
 #[derive(Clone, Debug)]
 pub struct Client {
     endpoint: Endpoint,
+    credentials: Credentials,
 }
 
 impl Client {
     /// A client of the daemon at `endpoint`; connects when asked something.
     pub fn new(endpoint: Endpoint) -> Self {
-        Self { endpoint }
+        Self {
+            endpoint,
+            credentials: credentials::chosen(),
+        }
     }
 
     /// Whether the daemon is on this machine, so that paths it names are paths here.
@@ -265,8 +298,13 @@ impl Client {
                 self.send(stream, request, body, patience).await?
             }
             Endpoint::Tcp(address) => {
+                let request = self.with_token(request)?.header(header::HOST, address);
                 let stream = self.connect(TcpStream::connect(address)).await?;
-                let request = request.header(header::HOST, address);
+                self.send(stream, request, body, patience).await?
+            }
+            Endpoint::Tls(address) => {
+                let request = self.with_token(request)?.header(header::HOST, address);
+                let stream = self.connect(self.handshake(address)).await?;
                 self.send(stream, request, body, patience).await?
             }
         };
@@ -274,6 +312,28 @@ impl Client {
             return Ok(response);
         }
         Err(self.refused(response).await)
+    }
+
+    /// The token is for remote daemons; it does not cross a network in the clear.
+    fn with_token(&self, request: Builder) -> Result<Builder, ClientError> {
+        let Some(token) = &self.credentials.token else {
+            return Ok(request);
+        };
+        if let Endpoint::Tcp(address) = &self.endpoint
+            && !is_loopback(address)
+        {
+            return Err(ClientError::InTheClear(self.endpoint.clone()));
+        }
+        Ok(request.header(header::AUTHORIZATION, format!("Bearer {token}")))
+    }
+
+    async fn handshake(&self, address: &str) -> io::Result<TlsStream<TcpStream>> {
+        let connector = TlsConnector::from(self.credentials.authorities()?);
+        let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        let name = ServerName::try_from(bare.to_owned()).map_err(io::Error::other)?;
+        let stream = TcpStream::connect(address).await?;
+        connector.connect(name, stream).await
     }
 
     async fn connect<S>(
@@ -287,6 +347,10 @@ impl Client {
                 let endpoint = self.endpoint.clone();
                 if source.kind() == io::ErrorKind::PermissionDenied {
                     return ClientError::Forbidden(endpoint);
+                }
+                if matches!(endpoint, Endpoint::Tls(_)) {
+                    let reason = source.to_string();
+                    return ClientError::Tls { endpoint, reason };
                 }
                 ClientError::Unreachable { endpoint, source }
             })
@@ -339,6 +403,13 @@ impl Client {
             reason: reason.to_string(),
         }
     }
+}
+
+fn is_loopback(address: &str) -> bool {
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let loopback = bare.parse::<std::net::IpAddr>().map(|ip| ip.is_loopback());
+    loopback.unwrap_or(bare.eq_ignore_ascii_case("localhost"))
 }
 
 fn describe(status: StatusCode) -> String {
@@ -394,10 +465,14 @@ mod tests {
             "http://localhost",
             Some(Endpoint::Tcp("localhost:80".into())),
         );
+        check("https://a", Some(Endpoint::Tls("a:443".into())));
+        check(
+            "https://[::1]:7443/",
+            Some(Endpoint::Tls("[::1]:7443".into())),
+        );
         for wrong in [
             "",
             "/run/x.sock",
-            "https://a",
             "http://",
             "http://a b",
             "http://u@h",

@@ -12,11 +12,15 @@ pub mod peer;
 pub mod problem;
 pub mod routes;
 pub mod serve;
+pub mod tls;
 pub mod ui;
 
+use access::Gate;
+use access::front::{Front, enter};
 use aground_daemon::Daemon;
 use axum::Router;
 use axum::middleware::from_fn;
+use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 /// What every handler may reach.
@@ -26,23 +30,32 @@ pub struct App {
     pub daemon: Daemon,
     /// Cancelled when the service stops, so that endless answers (event streams) end.
     pub stopping: CancellationToken,
+    /// What is asked of who asks.
+    pub gate: Arc<Gate>,
 }
 
 impl App {
-    /// The state for a running service.
+    /// The state for a running service that is open to this machine.
     pub fn new(daemon: Daemon) -> Self {
+        Self::behind(daemon, Gate::default())
+    }
+
+    /// The same behind a gate.
+    pub fn behind(daemon: Daemon, gate: Gate) -> Self {
         Self {
             daemon,
             stopping: CancellationToken::new(),
+            gate: Arc::new(gate),
         }
     }
 }
 
 /// All routes, behind the guards that hold for every one of them.
 pub fn router(app: App) -> Router {
-    routes::routed(app)
+    Router::new()
+        .fallback(enter)
+        .with_state(Arc::new(Front::new(app)))
         .layer(from_fn(ui::theme::remember))
-        .layer(from_fn(access::gate::enter))
         .layer(from_fn(guard::refuse_cross_site_changes))
         .layer(from_fn(guard::harden_responses))
 }

@@ -3,6 +3,9 @@
 //! The kernel tells the user of a process that connects to the unix socket. Over TCP nobody is
 //! known; who a proxy says it is could be anybody.
 
+use crate::access::Access;
+use crate::access::who::Who;
+use crate::tls::TlsListener;
 use aground_store::lifecycle::Actor;
 use axum::extract::connect_info::{ConnectInfo, Connected};
 use axum::extract::{FromRequestParts, MatchedPath};
@@ -30,6 +33,12 @@ impl Connected<IncomingStream<'_, UnixListener>> for Peer {
     }
 }
 
+impl Connected<IncomingStream<'_, TlsListener>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, TlsListener>) -> Self {
+        Self::Address(stream.remote_addr().ip())
+    }
+}
+
 impl Connected<IncomingStream<'_, TcpListener>> for Peer {
     fn connect_info(stream: IncomingStream<'_, TcpListener>) -> Self {
         Self::Address(stream.remote_addr().ip())
@@ -46,7 +55,12 @@ impl<S: Send + Sync> FromRequestParts<S> for By {
         let route = parts.extensions.get::<MatchedPath>();
         let api = route.is_some_and(|route| route.as_str().starts_with("/api/"));
         let peer = parts.extensions.get::<ConnectInfo<Peer>>();
+        let access = parts.extensions.get::<Access>();
         let (uid, name) = match peer.map(|ConnectInfo(peer)| peer) {
+            _ if access.is_some_and(|access| matches!(access.who, Who::Token { .. })) => (
+                None,
+                access.map_or(String::new(), |access| access.who.to_string()),
+            ),
             Some(Peer::User(Some(uid))) => (Some(*uid), name_of(*uid)),
             Some(Peer::Address(address)) => (None, format!("somebody at {address}")),
             _ => (None, "somebody".to_owned()),
@@ -57,7 +71,7 @@ impl<S: Send + Sync> FromRequestParts<S> for By {
 }
 
 /// The user's name; nothing when there is none.
-fn name_of(uid: u32) -> String {
+pub(crate) fn name_of(uid: u32) -> String {
     let users = std::fs::read_to_string(USERS).unwrap_or_default();
     named(&users, uid).unwrap_or_default().to_owned()
 }

@@ -7,8 +7,9 @@ use crate::access::route::{
     ADMIN, ADMIN_ALL, DEBUG, DEBUG_ALL, PUBLIC, READ, READ_ALL, Route, assemble,
 };
 use crate::api::{
-    compare, cores, decisions, doctor, dumps, events, governor, grouping, groups, health, import,
-    modules, notify, overview, prune, regroup, report, rules, searches, status, symbols,
+    audit, compare, cores, decisions, doctor, dumps, events, governor, grouping, groups, health,
+    import, modules, notify, overview, prune, regroup, report, rules, searches, status, symbols,
+    tokens,
 };
 use crate::{App, ui};
 use axum::Router;
@@ -23,21 +24,22 @@ pub fn api() -> Vec<Route> {
         Route::get("/api/v1/doctor", READ_ALL, doctor::examine),
         Route::get("/api/v1/events", READ, events::events),
         Route::get("/api/v1/dumps", READ, dumps::list),
-        Route::get("/api/v1/dumps/{ref}", READ, dumps::show),
-        Route::delete("/api/v1/dumps/{ref}", ADMIN, dumps::remove),
-        Route::get("/api/v1/dumps/{ref}/record", READ, dumps::record),
-        Route::get("/api/v1/dumps/{ref}/report", READ, dumps::report),
-        Route::get("/api/v1/dumps/{ref}/log", DEBUG, dumps::log),
-        Route::get("/api/v1/dumps/{ref}/text", DEBUG, dumps::text),
+        Route::get("/api/v1/dumps/{ref}", READ, dumps::show).audited("dump"),
+        Route::delete("/api/v1/dumps/{ref}", ADMIN, dumps::remove).audited("remove"),
+        Route::get("/api/v1/dumps/{ref}/record", READ, dumps::record).audited("record"),
+        Route::get("/api/v1/dumps/{ref}/report", READ, dumps::report).audited("report"),
+        Route::get("/api/v1/dumps/{ref}/log", DEBUG, dumps::log).audited("log"),
+        Route::get("/api/v1/dumps/{ref}/text", DEBUG, dumps::text).audited("text"),
         Route::post("/api/v1/dumps/{ref}/analyze", DEBUG, dumps::analyze),
         Route::put("/api/v1/dumps/{ref}/pin", DEBUG, dumps::pin),
         Route::delete("/api/v1/dumps/{ref}/pin", DEBUG, dumps::unpin),
-        Route::get("/api/v1/dumps/{ref}/core", DEBUG, cores::download),
+        Route::get("/api/v1/dumps/{ref}/core", DEBUG, cores::download).audited("core"),
         Route::get(
             "/api/v1/dumps/{ref}/modules/{sha256}",
             DEBUG,
             modules::download,
-        ),
+        )
+        .audited("module"),
         Route::get("/api/v1/dumps/{ref}/properties", READ, rules::properties),
         Route::post("/api/v1/import", DEBUG_ALL, import::import),
         Route::get("/api/v1/symbols", READ_ALL, symbols::list),
@@ -46,7 +48,7 @@ pub fn api() -> Vec<Route> {
         Route::post("/api/v1/symbols/fetch", DEBUG_ALL, symbols::fetch),
         Route::get("/api/v1/symbols/{build_id}", DEBUG_ALL, symbols::download),
         Route::delete("/api/v1/symbols/{build_id}", ADMIN_ALL, symbols::remove),
-        Route::post("/api/v1/prune", ADMIN_ALL, prune::prune),
+        Route::post("/api/v1/prune", ADMIN_ALL, prune::prune).audited("prune"),
         Route::get("/api/v1/governor", READ_ALL, governor::list),
         Route::delete("/api/v1/governor", ADMIN_ALL, governor::reset_all),
         Route::delete("/api/v1/governor/{key}", ADMIN_ALL, governor::reset_one),
@@ -80,6 +82,10 @@ pub fn api() -> Vec<Route> {
         Route::get("/api/v1/searches", READ_ALL, searches::list),
         Route::put("/api/v1/searches/{name}", DEBUG_ALL, searches::save),
         Route::delete("/api/v1/searches/{name}", DEBUG_ALL, searches::remove),
+        Route::get("/api/v1/tokens", ADMIN_ALL, tokens::list),
+        Route::post("/api/v1/tokens", ADMIN_ALL, tokens::create).audited("token"),
+        Route::delete("/api/v1/tokens/{name}", ADMIN_ALL, tokens::remove).audited("token"),
+        Route::get("/api/v1/audit", ADMIN_ALL, audit::list),
     ]
 }
 
@@ -106,8 +112,12 @@ mod tests {
     #[test]
     fn what_changes_something_needs_more_than_to_read() {
         for route in all() {
-            // A theme is a cookie of the browser's own.
-            let reads = route.method == Method::GET || route.path == "/theme";
+            // To sign in, or a theme, which is a cookie of the browser's own, changes nothing for
+            // others.
+            if route.path.starts_with("/sign-") || route.path == "/theme" {
+                continue;
+            }
+            let reads = route.method == Method::GET;
             let least = route.needs.role;
             assert!(
                 reads || least > READ.role,
@@ -123,8 +133,17 @@ mod tests {
         let open: Vec<_> = all()
             .into_iter()
             .filter(|route| route.needs == PUBLIC)
-            .map(|route| route.path)
+            .map(|route| format!("{} {}", route.method, route.path))
             .collect();
-        assert_eq!(open, ["/healthz", "/readyz", "/theme", "/static/{name}"]);
+        let expected = [
+            "GET /healthz",
+            "GET /readyz",
+            "POST /theme",
+            "GET /sign-in",
+            "POST /sign-in",
+            "POST /sign-out",
+            "GET /static/{name}",
+        ];
+        assert_eq!(open, expected);
     }
 }

@@ -3,7 +3,11 @@
 //! One process per state directory (the store's lock) and per socket. Whatever cannot work is
 //! refused before anything starts.
 
+use crate::access::Gate;
+use crate::access::limits::Limits;
+use crate::access::sessions::Sessions;
 use crate::peer::Peer;
+use crate::tls::{BadIdentity, Identity, TlsListener};
 use crate::{App, guard, router};
 use aground_daemon::{Config, Daemon, DaemonError};
 use axum::Router;
@@ -33,10 +37,13 @@ const GRACE: Duration = Duration::from_secs(5);
 pub enum ServeError {
     /// Everyone who reaches the port would read memory of crashed processes.
     #[error(
-        "refusing to listen on {0}: anything wider than loopback needs access tokens, which this \
-         version does not have; listen on 127.0.0.1 and put a proxy with a password in front"
+        "refusing to listen on {0} in the clear: set tls_cert and tls_key of [web], or \
+         behind_proxy = true where a proxy that speaks TLS is in front and nobody else gets there"
     )]
-    NotLoopback(SocketAddr),
+    InTheClear(SocketAddr),
+    /// Certificates or key cannot be used.
+    #[error(transparent)]
+    Identity(#[from] BadIdentity),
     /// Another service answers on the socket.
     #[error("another aground daemon answers on {0}")]
     Running(PathBuf),
@@ -69,12 +76,16 @@ pub enum ServeError {
 
 /// Serves until SIGTERM or SIGINT.
 pub async fn serve(config: Config) -> Result<(), ServeError> {
-    if !config.listen.ip().is_loopback() {
-        return Err(ServeError::NotLoopback(config.listen));
-    }
-    let (mut terminate, mut interrupt) = (
+    let identity = match config.web.tls() {
+        Some((certificates, key)) => Some(Identity::read(certificates, key)?),
+        None if config.listen.ip().is_loopback() || config.web.behind_proxy => None,
+        None => return Err(ServeError::InTheClear(config.listen)),
+    };
+    let gate = gate(&config);
+    let (mut terminate, mut interrupt, mut hang_up) = (
         signal(SignalKind::terminate())?,
         signal(SignalKind::interrupt())?,
+        signal(SignalKind::hangup())?,
     );
     let socket = config.runtime_dir.join(SOCKET);
     make_room(&socket)?;
@@ -89,20 +100,25 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
             return Err(error);
         }
     };
-    let app = App::new(daemon.clone());
+    let scheme = if identity.is_some() { "https" } else { "http" };
+    let tokens = gate.tokens_needed;
+    let app = App::behind(daemon.clone(), gate);
     let stopping = app.stopping.clone();
-    tracing::info!(url = %format_args!("http://{address}/"), socket = %socket.display(), "listening");
+    tracing::info!(url = %format_args!("{scheme}://{address}/"), tokens, socket = %socket.display(), "listening");
     let servers = tokio::spawn(run_servers(
         address,
-        tcp,
+        (tcp, identity.clone()),
         unix,
-        router(app),
+        (router(app), tokens),
         stopping.clone(),
     ));
 
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hang_up.recv() => renew(identity.as_ref()),
+        }
     }
     tracing::info!("stopping");
     stopping.cancel();
@@ -115,22 +131,67 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     Ok(())
 }
 
+/// What is asked of who comes by TCP: nothing on loopback, unless the configuration says so or a
+/// proxy lets others in.
+fn gate(config: &Config) -> Gate {
+    let web = &config.web;
+    let tokens = web.tokens || web.behind_proxy || !config.listen.ip().is_loopback();
+    let secure = web.behind_proxy || web.tls().is_some();
+    Gate::new(
+        tokens,
+        web.behind_proxy,
+        Sessions::new(web.session_idle.0, web.session_max.0, secure),
+        Limits::new(f64::from(web.requests_per_second), web.requests_at_once),
+    )
+}
+
+/// Reads certificates and key again.
+fn renew(identity: Option<&Identity>) {
+    match identity.map(Identity::renew) {
+        Some(Err(error)) => tracing::error!(%error, "going on with the certificates from before"),
+        Some(Ok(())) => tracing::info!("read certificates and key again"),
+        None => {}
+    }
+}
+
 async fn run_servers(
     listen: SocketAddr,
-    tcp: TcpListener,
+    (tcp, identity): (TcpListener, Option<Identity>),
     unix: UnixListener,
-    router: Router,
+    (router, tokens): (Router, bool),
     stopping: CancellationToken,
 ) {
-    // Refusals of the outer guard are answers too.
-    let guarded = router
-        .clone()
-        .layer(from_fn_with_state(listen, guard::refuse_foreign_hosts))
-        .layer(from_fn(guard::harden_responses));
+    // Where a token is needed, a name that somebody points at us gets nobody in.
+    let guarded = if tokens {
+        router.clone()
+    } else {
+        // Refusals of the outer guard are answers too.
+        router
+            .clone()
+            .layer(from_fn_with_state(listen, guard::refuse_foreign_hosts))
+            .layer(from_fn(guard::harden_responses))
+    };
     let guarded = guarded.into_make_service_with_connect_info::<Peer>();
     let router = router.into_make_service_with_connect_info::<Peer>();
-    let tcp = axum::serve(tcp, guarded).with_graceful_shutdown(stopping.clone().cancelled_owned());
-    let unix = axum::serve(unix, router).with_graceful_shutdown(stopping.cancelled_owned());
+    let stopped = stopping.clone().cancelled_owned();
+    let tcp = async {
+        match identity {
+            None => {
+                axum::serve(tcp, guarded)
+                    .with_graceful_shutdown(stopped)
+                    .await
+            }
+            Some(identity) => {
+                let tls = TlsListener::new(tcp, identity)?;
+                axum::serve(tls, guarded)
+                    .with_graceful_shutdown(stopped)
+                    .await
+            }
+        }
+    };
+    let unix = axum::serve(unix, router)
+        .with_graceful_shutdown(stopping.cancelled_owned())
+        .into_future();
     let (tcp, unix) = tokio::join!(tcp, unix);
     for error in [tcp.err(), unix.err()].into_iter().flatten() {
         tracing::error!(%error, "serving ended");
@@ -222,14 +283,31 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn wider_than_loopback_is_refused() {
+    async fn wider_than_loopback_is_refused_in_the_clear() {
         let config = Config {
             listen: ([0, 0, 0, 0], 0).into(),
             ..Config::default()
         };
-        assert!(matches!(
-            serve(config).await,
-            Err(ServeError::NotLoopback(_))
-        ));
+        let error = serve(config).await.unwrap_err();
+        assert!(matches!(error, ServeError::InTheClear(_)), "{error}");
+    }
+
+    #[test]
+    fn tokens_are_needed_wherever_others_may_come_from() {
+        let needed = |listen: &str, change: &dyn Fn(&mut Config)| {
+            let mut config = Config {
+                listen: listen.parse().unwrap(),
+                ..Config::default()
+            };
+            change(&mut config);
+            gate(&config).tokens_needed
+        };
+        assert!(!needed("127.0.0.1:7400", &|_| {}));
+        assert!(!needed("[::1]:7400", &|_| {}));
+        assert!(needed("127.0.0.1:7400", &|config| config.web.tokens = true));
+        assert!(needed("127.0.0.1:7400", &|config| config
+            .web
+            .behind_proxy = true));
+        assert!(needed("10.1.2.3:7400", &|_| {}));
     }
 }

@@ -3,6 +3,7 @@
 pub mod notify;
 pub mod retention;
 pub mod symbols;
+pub mod web;
 
 use aground_analyzer::group::Rules;
 use aground_helper::layout::CAPTURE;
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 use symbols::Symbols;
+use web::Web;
 
 /// Read when no file is named; it may be absent.
 const DEFAULT_PATH: &str = "/etc/aground/config.toml";
@@ -54,6 +56,8 @@ pub struct Config {
     pub rules: RulesConfig,
     /// How crashes are grouped.
     pub grouping: Grouping,
+    /// Who may come by TCP, and how.
+    pub web: Web,
 }
 
 /// Rules for known bugs, and scripts.
@@ -161,6 +165,7 @@ impl Default for Config {
             notify: Notify::default(),
             rules: RulesConfig::default(),
             grouping: Grouping::default(),
+            web: Web::default(),
         }
     }
 }
@@ -326,6 +331,7 @@ impl Config {
     fn checked(self) -> Result<Self, ConfigError> {
         let wrong = |name, expected| Err(ConfigError::Value { name, expected });
         self.notify.check()?;
+        self.web.check()?;
         self.grouping.rules()?;
         match &self {
             config if config.workers == 0 || config.workers > 256 => {

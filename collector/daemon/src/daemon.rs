@@ -9,6 +9,7 @@ use crate::status::Live;
 use crate::{import, intake, notify, propose, queue, retention, rules, runtimes};
 use aground_analyzer::group::Rules;
 use aground_helper::id::DumpId;
+use aground_store::access::Sight;
 use aground_store::{Store, StoreError};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -24,6 +25,8 @@ const EVENT_BUFFER: usize = 1024;
 #[derive(Clone)]
 pub struct Daemon {
     pub(crate) inner: Arc<Inner>,
+    /// What faces see; another one than that of `inner` where some is hidden.
+    seen: Store,
 }
 
 /// What intake, queue and faces share.
@@ -184,12 +187,26 @@ impl Daemon {
         let came = Arc::clone(&inner);
         let used = blocking("use symbols that came", move || came.use_what_came()).await;
         used.unwrap_or(Ok(()))?;
-        Ok(Self { inner })
+        Ok(Self::of(inner))
     }
 
-    /// The store.
+    /// A handle that shows everything.
+    pub(crate) fn of(inner: Arc<Inner>) -> Self {
+        let seen = inner.store.clone();
+        Self { inner, seen }
+    }
+
+    /// The store, as far as this handle shows it.
     pub fn store(&self) -> &Store {
-        &self.inner.store
+        &self.seen
+    }
+
+    /// The same service, whose store shows no more than this. Blocks on disk.
+    pub fn seen(&self, sight: Sight) -> Result<Self, StoreError> {
+        Ok(Self {
+            inner: Arc::clone(&self.inner),
+            seen: self.inner.store.seen(sight)?,
+        })
     }
 
     /// What frames count in signatures.

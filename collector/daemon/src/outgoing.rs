@@ -7,6 +7,7 @@ use hyper_util::rt::TokioIo;
 use serde::{Deserialize, Serialize, Serializer};
 use std::fmt;
 use std::io;
+use std::path::Path;
 use std::str::FromStr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -14,7 +15,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 /// How long a server may take to accept, TLS included.
@@ -125,8 +128,27 @@ pub(crate) async fn connect(address: &Address) -> io::Result<TokioIo<Box<dyn Wir
     Ok(TokioIo::new(wire))
 }
 
+/// Trusts the authorities of a PEM file and no others.
+pub fn trusting(file: &Path) -> io::Result<Arc<ClientConfig>> {
+    let unreadable =
+        |error: &dyn fmt::Display| io::Error::other(format!("{}: {error}", file.display()));
+    let certificates = CertificateDer::pem_file_iter(file).map_err(|error| unreadable(&error))?;
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates {
+        let certificate = certificate.map_err(|error| unreadable(&error))?;
+        roots.add(certificate).map_err(|error| unreadable(&error))?;
+    }
+    if roots.is_empty() {
+        return Err(unreadable(&"it holds no certificate"));
+    }
+    let config = ClientConfig::builder()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(Arc::new(config))
+}
+
 /// The machine's certificate authorities, read once.
-fn authorities() -> io::Result<Arc<ClientConfig>> {
+pub fn authorities() -> io::Result<Arc<ClientConfig>> {
     static CONFIG: OnceLock<Arc<ClientConfig>> = OnceLock::new();
     if let Some(config) = CONFIG.get() {
         return Ok(Arc::clone(config));

@@ -107,7 +107,7 @@ impl Daemon {
     /// What an operator asks first. Blocks on disk.
     pub fn status(&self) -> DaemonStatus {
         let state_dir = &self.inner.config.state_dir;
-        let store = self.inner.store.status().unwrap_or_else(|error| {
+        let store = self.store().status().unwrap_or_else(|error| {
             tracing::error!(
                 error = crate::daemon::chain(&error),
                 "could not read the status of the store"

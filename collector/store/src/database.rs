@@ -1,9 +1,10 @@
 //! Opens the database, applies migrations, and lends connections: one that writes, a few that read.
 
+use crate::access::{Scope, views};
 use crate::store::StoreError;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 use std::path::Path;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Every migration in order; number 1 is the first. Append-only, see `migrations/README.md`.
@@ -27,6 +28,8 @@ const MIGRATIONS: [&str; 15] = [
 
 /// Connections that only read. Pages and API calls are short, so a few are enough.
 const READERS: usize = 4;
+/// The same of one scope.
+const READERS_OF_SCOPE: usize = 2;
 
 /// The most memory for pages of the database that a connection keeps, KiB.
 const CACHE_KIB: i64 = 32 << 10;
@@ -36,9 +39,14 @@ const CACHED_STATEMENTS: usize = 128;
 
 /// The database behind a [`crate::Store`].
 pub(crate) struct Database {
-    writer: Mutex<Connection>,
-    readers: Mutex<Vec<Connection>>,
-    reader_returned: Condvar,
+    writer: Arc<Mutex<Connection>>,
+    readers: Arc<Readers>,
+}
+
+/// Connections that only read.
+struct Readers {
+    idle: Mutex<Vec<Connection>>,
+    returned: Condvar,
 }
 
 impl Database {
@@ -46,17 +54,23 @@ impl Database {
     pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
         let mut writer = connect(path)?;
         migrate(&mut writer)?;
-        let readers = (0..READERS)
-            .map(|_| {
-                let reader = connect(path)?;
-                reader.pragma_update(None, "query_only", true)?;
-                Ok(reader)
-            })
-            .collect::<Result<_, StoreError>>()?;
         Ok(Self {
-            writer: Mutex::new(writer),
-            readers: Mutex::new(readers),
-            reader_returned: Condvar::new(),
+            writer: Arc::new(Mutex::new(writer)),
+            readers: Readers::open(path, READERS, &Scope::default())?,
+        })
+    }
+
+    /// The same database, of which what is read is in scope. The connections are others: none ever
+    /// changes what it sees.
+    pub(crate) fn seen(&self, path: &Path, scope: &Scope) -> Result<Self, StoreError> {
+        let readers = if scope.is_everything() {
+            Arc::clone(&self.readers)
+        } else {
+            Readers::open(path, READERS_OF_SCOPE, scope)?
+        };
+        Ok(Self {
+            writer: Arc::clone(&self.writer),
+            readers,
         })
     }
 
@@ -77,7 +91,7 @@ impl Database {
         &self,
         work: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let mut reader = self.borrow_reader();
+        let mut reader = self.readers.borrow();
         let connection = reader
             .connection
             .as_mut()
@@ -104,18 +118,35 @@ impl Database {
         writer.execute("DETACH DATABASE other", [])?;
         taken.map(drop)
     }
+}
 
-    fn borrow_reader(&self) -> BorrowedReader<'_> {
-        let mut readers = lock(&self.readers);
+impl Readers {
+    fn open(path: &Path, count: usize, scope: &Scope) -> Result<Arc<Self>, StoreError> {
+        let readers = (0..count).map(|_| {
+            let reader = connect(path)?;
+            if !scope.is_everything() {
+                views::install(&reader, scope)?;
+            }
+            reader.pragma_update(None, "query_only", true)?;
+            Ok(reader)
+        });
+        Ok(Arc::new(Self {
+            idle: Mutex::new(readers.collect::<Result<_, StoreError>>()?),
+            returned: Condvar::new(),
+        }))
+    }
+
+    fn borrow(&self) -> BorrowedReader<'_> {
+        let mut readers = lock(&self.idle);
         loop {
             if let Some(connection) = readers.pop() {
                 return BorrowedReader {
-                    database: self,
+                    readers: self,
                     connection: Some(connection),
                 };
             }
             readers = self
-                .reader_returned
+                .returned
                 .wait(readers)
                 .unwrap_or_else(PoisonError::into_inner);
         }
@@ -124,14 +155,14 @@ impl Database {
 
 /// Goes back to the pool when dropped, also when a query panics.
 struct BorrowedReader<'a> {
-    database: &'a Database,
+    readers: &'a Readers,
     connection: Option<Connection>,
 }
 
 impl Drop for BorrowedReader<'_> {
     fn drop(&mut self) {
-        lock(&self.database.readers).extend(self.connection.take());
-        self.database.reader_returned.notify_one();
+        lock(&self.readers.idle).extend(self.connection.take());
+        self.readers.returned.notify_one();
     }
 }
 

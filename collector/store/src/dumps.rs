@@ -39,6 +39,7 @@ impl Store {
         query: &Query,
         page: &PageRequest,
     ) -> Result<Page<DumpSummary>, StoreError> {
+        self.may_ask(query)?;
         let limit = bounded(page.limit);
         let before = match &page.cursor {
             None => Condition::default(),
@@ -74,6 +75,7 @@ impl Store {
 
     /// How many dumps match; `None` where there are too many to count them for a page.
     pub fn count_dumps(&self, query: &Query) -> Result<Option<u64>, StoreError> {
+        self.may_ask(query)?;
         self.inner.database.read(|sql| {
             if *query == Query::default() {
                 let text = "SELECT dumps FROM totals";
@@ -111,12 +113,17 @@ impl Store {
     pub fn dump(&self, id: &DumpId) -> Result<Dump, StoreError> {
         let summary = self.dump_summary(id)?;
         let directory = self.inner.files.dump(id);
-        let log = files::read_bounded(&directory.join(layout::LOG), LOG_LIMIT)?;
+        let log = if self.sight().memory {
+            files::read_bounded(&directory.join(layout::LOG), LOG_LIMIT)?
+        } else {
+            None
+        };
+        let record = files::read_json(&directory.join(layout::RECORD))?;
+        let report = readable_report(id, &directory);
         Ok(Dump {
             summary,
-            record: files::read_json(&directory.join(layout::RECORD))?
-                .ok_or(StoreError::NotFound("dump"))?,
-            report: readable_report(id, &directory),
+            record: self.shown_record(record.ok_or(StoreError::NotFound("dump"))?),
+            report: report.map(|report| self.shown_report(report)),
             log_tail: log.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
         })
     }
@@ -126,8 +133,8 @@ impl Store {
         if !self.contains(id)? {
             return Err(StoreError::NotFound("dump"));
         }
-        files::read_json(&self.inner.files.dump(id).join(layout::RECORD))?
-            .ok_or(StoreError::NotFound("record"))
+        let record = files::read_json(&self.inner.files.dump(id).join(layout::RECORD))?;
+        Ok(self.shown_record(record.ok_or(StoreError::NotFound("record"))?))
     }
 
     /// The compressed core (seekable zstd); `None` when no memory was kept.
@@ -135,6 +142,7 @@ impl Store {
     /// A core for root alone belongs to root, and we could not open it. The record says the same,
     /// and is obeyed also when we run as root.
     pub fn core(&self, id: &DumpId) -> Result<Option<File>, StoreError> {
+        self.memory_is_shown()?;
         let capture = self.record(id)?.capture;
         let path = self.inner.files.dump(id).join(layout::CORE);
         match capture.access {

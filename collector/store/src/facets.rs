@@ -11,7 +11,7 @@ use std::collections::hash_map::{Entry, HashMap};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What is counted and is one column of a dump or its container.
-const COLUMNS: [(&str, &str); 13] = [
+pub(crate) const COLUMNS: [(&str, &str); 13] = [
     ("image", "c.image"),
     (
         "container",

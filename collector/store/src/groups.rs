@@ -27,6 +27,7 @@ impl Store {
         page: &PageRequest,
         histogram: Histogram,
     ) -> Result<Page<GroupSummary>, StoreError> {
+        self.may_ask(query)?;
         let limit = bounded(page.limit);
         self.inner.database.read(|sql| {
             let (sql_text, parameters) = page_query(sql, query, page, limit)?;

@@ -29,6 +29,7 @@ pub struct Trend {
 impl Store {
     /// Crashes per bucket over all dumps that match, oldest first.
     pub fn histogram(&self, query: &Query, window: Histogram) -> Result<Trend, StoreError> {
+        self.may_ask(query)?;
         self.inner.database.read(|sql| {
             if *query == Query::default() && Frame::new(window).is_some_and(|f| f.whole_hours) {
                 let buckets = of_group(sql, "", window)?;

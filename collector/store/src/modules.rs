@@ -27,6 +27,9 @@ impl Store {
             .files
             .module(sha256)
             .ok_or(StoreError::NotFound("module"))?;
+        if !self.sight().scope.is_everything() && !self.needs_module(sha256)? {
+            return Err(StoreError::NotFound("module"));
+        }
         files::open_optional(&path)?.ok_or(StoreError::NotFound("module"))
     }
 
@@ -50,12 +53,7 @@ impl Store {
         if !is_sha256(name) {
             return Ok(false);
         }
-        if self.inner.database.read(|sql| {
-            let known = "SELECT EXISTS (SELECT 1 FROM modules WHERE sha256 = ?1)";
-            Ok(sql
-                .prepare_cached(known)?
-                .query_row([name], |row| row.get::<_, bool>(0))?)
-        })? {
+        if self.needs_module(name)? {
             // Killed between taking it away and putting it back.
             if file.extension().is_some() {
                 fs::rename(file, file.with_extension("")).map_err(failed("cannot rename", file))?;
@@ -63,6 +61,18 @@ impl Store {
             return Ok(false);
         }
         self.inner.files.remove_module(name)
+    }
+}
+
+impl Store {
+    /// Whether a dump has it, one in scope.
+    fn needs_module(&self, sha256: &str) -> Result<bool, StoreError> {
+        self.inner.database.read(|sql| {
+            let known = "SELECT EXISTS (SELECT 1 FROM modules WHERE sha256 = ?1)";
+            Ok(sql
+                .prepare_cached(known)?
+                .query_row([sha256], |row| row.get(0))?)
+        })
     }
 }
 

@@ -68,6 +68,7 @@ impl Store {
 
     /// Whether a dump matches a query.
     pub fn dump_matches(&self, query: &Query, dump: &DumpId) -> Result<bool, StoreError> {
+        self.may_ask(query)?;
         let condition = Condition::of(query);
         let text = format!(
             "SELECT EXISTS (SELECT 1 FROM {JOIN} WHERE d.id = ? AND {})",

@@ -7,7 +7,7 @@
 
 pub(crate) mod columns;
 mod fields;
-mod language;
+pub(crate) mod language;
 mod lexer;
 mod nearest;
 pub(crate) mod of_groups;

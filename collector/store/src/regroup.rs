@@ -47,7 +47,11 @@ impl Store {
 
     /// The report of a dump, if it has one that can be read.
     pub fn report(&self, id: &DumpId) -> Option<Report> {
-        assign::any_report(&self.inner.files.dump(id))
+        if !self.sight().scope.is_everything() && !self.contains(id).unwrap_or(false) {
+            return None;
+        }
+        let report = assign::any_report(&self.inner.files.dump(id))?;
+        Some(self.shown_report(report))
     }
 
     /// Gives a dump another signature: in its report, then in its row, which may move to another

@@ -57,15 +57,20 @@ impl Searches {
 }
 
 impl Store {
-    /// All saved searches by name.
+    /// All saved searches by name; none within a scope, for they name what others look after.
     pub fn searches(&self) -> Vec<SavedSearch> {
+        if !self.sight().scope.is_everything() {
+            return vec![];
+        }
         lock(&self.inner.searches).named.values().cloned().collect()
     }
 
     /// The search of a name.
     pub fn search(&self, name: &str) -> Result<SavedSearch, StoreError> {
-        let searches = lock(&self.inner.searches);
-        let found = searches.named.get(name).cloned();
+        let found = self
+            .searches()
+            .into_iter()
+            .find(|search| search.name == name);
         found.ok_or(StoreError::NotFound("saved search"))
     }
 

@@ -1,5 +1,8 @@
 //! The store: one `SQLite` database and files below one state directory.
 
+use crate::access::Sight;
+use crate::access::audit::Log;
+use crate::access::tokens::Tokens;
 use crate::database::Database;
 use crate::files::Files;
 use crate::lifecycle::Journal;
@@ -21,18 +24,24 @@ pub struct Store {
 
 pub(crate) struct Inner {
     pub(crate) database: Database,
-    pub(crate) files: Files,
+    pub(crate) files: Arc<Files>,
+    /// What is shown of all that.
+    pub(crate) sight: Sight,
     /// Held while module files come or go: a module is in the store before the row that needs
     /// it, and must not be taken for unused in between.
-    pub(crate) modules: Mutex<()>,
+    pub(crate) modules: Arc<Mutex<()>>,
     /// Held while a dump's `state.json` changes, or the dump goes.
-    pub(crate) keeping: Mutex<()>,
+    pub(crate) keeping: Arc<Mutex<()>>,
     /// The file of the changes of groups.
-    pub(crate) journal: Mutex<Journal>,
+    pub(crate) journal: Arc<Mutex<Journal>>,
     /// Searches that people named.
-    pub(crate) searches: Mutex<Searches>,
+    pub(crate) searches: Arc<Mutex<Searches>>,
+    /// Access tokens.
+    pub(crate) tokens: Arc<Mutex<Tokens>>,
+    /// Who took what.
+    pub(crate) audit: Arc<Mutex<Log>>,
     /// Its lock keeps a second daemon out; the kernel lets go of it when we die.
-    _lock: File,
+    lock: Arc<File>,
 }
 
 /// Why the store could not do something.
@@ -151,19 +160,44 @@ impl Store {
         };
         let (journal, changes) = Journal::open(&files.root.join(layout::CHANGES))?;
         let inner = Inner {
-            journal: Mutex::new(journal),
-            searches: Mutex::new(Searches::open(&files.root)?),
+            journal: Arc::new(Mutex::new(journal)),
+            searches: Arc::new(Mutex::new(Searches::open(&files.root)?)),
+            tokens: Arc::new(Mutex::new(Tokens::open(&files.root)?)),
+            audit: Arc::new(Mutex::new(Log::open(&files.root)?)),
             database,
-            files,
-            modules: Mutex::new(()),
-            keeping: Mutex::new(()),
-            _lock: lock,
+            files: Arc::new(files),
+            sight: Sight::default(),
+            modules: Arc::default(),
+            keeping: Arc::default(),
+            lock: Arc::new(lock),
         };
         let store = Self {
             inner: Arc::new(inner),
         };
         store.open_journal(&changes)?;
         Ok(store)
+    }
+
+    /// The same store, which shows no more than this: every crash out of scope is as if it did not
+    /// exist. What is written through it is written to the one store there is.
+    pub fn seen(&self, sight: Sight) -> Result<Self, StoreError> {
+        let inner = &self.inner;
+        let database = inner.database.seen(&inner.files.database(), &sight.scope)?;
+        let inner = Inner {
+            database,
+            sight,
+            files: Arc::clone(&inner.files),
+            modules: Arc::clone(&inner.modules),
+            keeping: Arc::clone(&inner.keeping),
+            journal: Arc::clone(&inner.journal),
+            searches: Arc::clone(&inner.searches),
+            tokens: Arc::clone(&inner.tokens),
+            audit: Arc::clone(&inner.audit),
+            lock: Arc::clone(&inner.lock),
+        };
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
     }
 
     /// Bytes of the state directory's file system, and how many of them we may still write.

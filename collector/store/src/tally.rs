@@ -118,6 +118,7 @@ pub struct TallyRow {
 impl Store {
     /// Counts crashes by fields.
     pub fn tally(&self, request: &TallyRequest) -> Result<Tally, StoreError> {
+        self.may_ask(&request.query)?;
         self.inner.database.read(|sql| {
             let rows = Plan::new(sql, &request.query)?.rows();
             let expressions: Vec<&str> = request.by.0.iter().map(|c| c.sql.as_str()).collect();

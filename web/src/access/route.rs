@@ -3,13 +3,15 @@
 use super::Access;
 use crate::App;
 use crate::problem::Problem;
+use aground_store::access::Audited;
 use aground_store::access::Role;
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::rejection::RawPathParamsRejection;
+use axum::extract::{RawPathParams, Request, State};
 use axum::handler::Handler;
-use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{Next, from_fn_with_state};
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::MethodRouter;
 
 /// What a route needs of who asks.
@@ -55,6 +57,8 @@ pub struct Route {
     pub path: &'static str,
     /// What it needs.
     pub needs: Needs,
+    /// By which name it is written down when somebody got an answer.
+    pub audited: Option<&'static str>,
     handler: MethodRouter<App>,
 }
 
@@ -95,31 +99,111 @@ impl Route {
         Self::new(Method::DELETE, path, needs, axum::routing::delete(handler))
     }
 
+    /// Has it written down, by this name, who got an answer.
+    #[must_use]
+    pub fn audited(self, what: &'static str) -> Self {
+        Self {
+            audited: Some(what),
+            ..self
+        }
+    }
+
     fn new(method: Method, path: &'static str, needs: Needs, handler: MethodRouter<App>) -> Self {
-        let guard = from_fn_with_state(needs, refuse_who_may_not);
         Self {
             method,
             path,
             needs,
-            handler: handler.route_layer(guard),
+            audited: None,
+            handler,
         }
+    }
+
+    fn guarded(self) -> MethodRouter<App> {
+        let handler = match self.audited {
+            Some(what) => self
+                .handler
+                .route_layer(from_fn_with_state(what, write_down)),
+            None => self.handler,
+        };
+        handler.route_layer(from_fn_with_state(self.needs, refuse_who_may_not))
     }
 }
 
 /// A router of these routes and no others.
 pub fn assemble(routes: Vec<Route>) -> Router<App> {
     routes.into_iter().fold(Router::new(), |router, route| {
-        router.route(route.path, route.handler)
+        router.route(route.path, route.guarded())
     })
 }
 
 /// The guard before each route.
 async fn refuse_who_may_not(State(needs): State<Needs>, request: Request, next: Next) -> Response {
     let access = request.extensions().get::<Access>();
-    match refusal(needs, access) {
-        None => next.run(request).await,
-        Some(problem) => answer(problem),
+    let Some(problem) = refusal(needs, access) else {
+        return next.run(request).await;
+    };
+    if problem.status() == StatusCode::UNAUTHORIZED && is_page(&request) {
+        return to_sign_in(request.uri());
     }
+    answer(problem)
+}
+
+/// Whether a person looks at a page.
+fn is_page(request: &Request) -> bool {
+    let accept = request.headers().get(header::ACCEPT);
+    let accept = accept.and_then(|value| value.to_str().ok());
+    *request.method() == Method::GET
+        && !request.uri().path().starts_with("/api/")
+        && accept.is_some_and(|types| types.contains("text/html"))
+}
+
+fn to_sign_in(from: &Uri) -> Response {
+    let back = from.path_and_query().map_or("/", |path| path.as_str());
+    Redirect::to(&format!("/sign-in?next={}", crate::client::encode(back))).into_response()
+}
+
+/// Writes down who got an answer of a route.
+async fn write_down(
+    State(what): State<&'static str>,
+    parameters: Result<RawPathParams, RawPathParamsRejection>,
+    request: Request,
+    next: Next,
+) -> Response {
+    // What is no text names no dump, and the route says so.
+    let reference = parameters.ok().and_then(|parameters| {
+        let mut named = parameters.iter().filter(|(name, _)| *name == "ref");
+        named.next().map(|(_, value)| value.to_owned())
+    });
+    let extensions = request.extensions();
+    let known = extensions
+        .get::<Access>()
+        .cloned()
+        .zip(extensions.get::<App>().cloned());
+    let asked = format!("{} {}", request.method(), request.uri());
+    // A removed dump has no id to look up afterwards.
+    let dump = match (&known, reference) {
+        (Some((_, app)), Some(reference)) => {
+            let found = crate::api::blocking(app, move |store| store.resolve_dump(&reference));
+            found.await.ok().map(|id| id.to_string())
+        }
+        _ => None,
+    };
+    let response = next.run(request).await;
+    let Some((access, app)) = known.filter(|_| response.status().is_success()) else {
+        return response;
+    };
+    let entry = Audited {
+        at_ms: jiff::Timestamp::now().as_millisecond(),
+        who: access.who.to_string(),
+        from: access.from,
+        what: what.to_owned(),
+        dump,
+        request: asked.chars().take(500).collect(),
+        status: response.status().as_u16(),
+    };
+    let written = crate::api::blocking(&app, move |store| store.audit(&entry)).await;
+    // What cannot be written down is not handed out.
+    written.map_or_else(IntoResponse::into_response, |()| response)
 }
 
 /// A problem; who is not signed in is told how to.
@@ -138,14 +222,22 @@ pub fn answer(problem: Problem) -> Response {
 fn refusal(needs: Needs, access: Option<&Access>) -> Option<Problem> {
     let least = needs.role?;
     let Some((access, role)) = access.and_then(|access| Some((access, access.role?))) else {
-        let detail = "this needs a token: send one as \"Authorization: Bearer …\", or sign in";
-        return Some(Problem::new(StatusCode::UNAUTHORIZED, "no-token", detail));
+        let complaint = access.and_then(Access::complaint);
+        let (code, detail) = match complaint {
+            Some(complaint) => ("bad-token", complaint),
+            None => (
+                "no-token",
+                "this needs a token: send one as \"Authorization: Bearer …\", or sign in"
+                    .to_owned(),
+            ),
+        };
+        return Some(Problem::new(StatusCode::UNAUTHORIZED, code, detail));
     };
     if role < least {
         let detail = format!("this needs the role {least}, and yours is {role}");
         return Some(Problem::new(StatusCode::FORBIDDEN, "role", detail));
     }
-    if needs.whole && access.scoped {
+    if needs.whole && !access.sight.scope.is_everything() {
         let detail = "this is about all crashes, and your token's scope are some";
         return Some(Problem::new(StatusCode::FORBIDDEN, "scope", detail));
     }
@@ -154,17 +246,31 @@ fn refusal(needs: Needs, access: Option<&Access>) -> Option<Problem> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::access::who::Who;
+    use aground_store::access::{Scope, Sight};
 
     #[test]
     fn needs_are_compared_with_who_asks() {
-        let somebody = |role, scoped| Access {
-            role: Some(role),
-            scoped,
-        };
         let nobody = Access {
+            who: Who::Nobody,
+            from: "10.1.2.3".to_owned(),
             role: None,
-            scoped: false,
+            sight: Sight::default(),
+            worthless: None,
+        };
+        let somebody = |role, scoped: bool| {
+            let conditions = scoped.then(|| "namespace=prod".to_owned());
+            let scope = Scope::new(conditions.into_iter().collect()).unwrap();
+            Access {
+                role: Some(role),
+                sight: Sight {
+                    scope,
+                    memory: true,
+                },
+                ..nobody.clone()
+            }
         };
         let check = |needs, access: Option<&Access>, expected: u16| {
             let status = refusal(needs, access).map_or(200, |problem| problem.status().as_u16());

@@ -2,6 +2,7 @@
 //!
 //! Store calls block on disk, so every one of them goes through [`blocking`].
 
+pub mod audit;
 pub mod compare;
 pub mod cores;
 pub mod decisions;
@@ -24,6 +25,7 @@ pub mod rules;
 pub mod searches;
 pub mod status;
 pub mod symbols;
+pub mod tokens;
 
 use crate::App;
 use crate::problem::Problem;

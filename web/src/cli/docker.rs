@@ -217,6 +217,8 @@ fn print_completion(words: &[OsString], descriptions: bool) -> Result<(), Failur
 
 /// The daemon to ask: `AGROUND_HOST`, or the local one if the Docker CLI works on this machine.
 fn endpoint(globals: &Globals) -> Result<Endpoint, Failure> {
+    let chosen = crate::client::credentials::use_for_all(None, None);
+    chosen.map_err(|error| Failure::Message(error.to_string()))?;
     if let Some(host) = env::var("AGROUND_HOST")
         .ok()
         .filter(|host| !host.is_empty())

@@ -1,6 +1,7 @@
 //! The command line: a file per verb; [`DumpVerb`] is what `aground` and `docker dumps` share.
 
 pub mod analyze;
+pub mod audit;
 pub mod bt;
 pub mod compare;
 pub mod complete;
@@ -46,15 +47,17 @@ pub mod symbols;
 pub mod table;
 pub mod template;
 pub mod text;
+pub mod token;
 pub mod top;
 pub mod uninstall;
 pub mod usage;
 pub mod version;
 pub mod whoami;
 
-use crate::client::{Client, Endpoint, InvalidEndpoint};
+use crate::client::{Client, Endpoint, InvalidEndpoint, credentials};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use session::{Failure, Session};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use usage::{parse, print_help, refuse};
 
@@ -73,7 +76,7 @@ Usage:  {usage}
 struct Aground {
     /// Daemon to talk to
     #[arg(
-        help = "Daemon to talk to: unix:///path/to/api.sock or http://127.0.0.1:7400",
+        help = "Daemon to talk to: unix:///path/to/api.sock, http://127.0.0.1:7400 or https://host",
         long,
         global = true,
         value_name = "ADDRESS",
@@ -81,6 +84,23 @@ struct Aground {
         hide_env = true
     )]
     host: Option<String>,
+    /// Access token
+    #[arg(
+        help = "File with the access token for a remote daemon (AGROUND_TOKEN holds one itself)",
+        long,
+        global = true,
+        value_name = "FILE"
+    )]
+    token_file: Option<PathBuf>,
+    /// Certificate authority to trust for https://, in place of the machine's own
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "AGROUND_CA",
+        hide_env = true
+    )]
+    ca: Option<PathBuf>,
     #[command(subcommand)]
     verb: Option<Verb>,
 }
@@ -103,6 +123,10 @@ enum Verb {
     Install(install::Arguments),
     #[command(help_template = HELP)]
     Uninstall(uninstall::Arguments),
+    #[command(help_template = HELP, subcommand_required = true, arg_required_else_help = true)]
+    Token(token::Arguments),
+    #[command(help_template = HELP)]
+    Audit(audit::Arguments),
     #[command(help_template = HELP)]
     Version(version::Arguments),
     #[command(help_template = HELP)]
@@ -204,13 +228,21 @@ pub fn run() -> ExitCode {
         Ok(matches) => matches,
         Err(code) => return code,
     };
-    let Aground { host, verb } = match Aground::from_arg_matches(&parsed) {
+    let Aground {
+        host,
+        token_file,
+        ca,
+        verb,
+    } = match Aground::from_arg_matches(&parsed) {
         Ok(arguments) => arguments,
         Err(error) => return refuse(&error, &command, program),
     };
     let Some(verb) = verb else {
         return print_help(command);
     };
+    if let Err(error) = credentials::use_for_all(token_file.as_deref(), ca) {
+        return finish(program, Err(Failure::Message(error.to_string())));
+    }
     // An empty AGROUND_HOST is none.
     let endpoint = match host.as_deref().filter(|host| !host.is_empty()) {
         Some(host) => host
@@ -238,6 +270,12 @@ fn dispatch(verb: Verb, endpoint: Endpoint, program: &'static str) -> Result<(),
         Verb::Whoami(arguments) => whoami::run(&arguments),
         Verb::Doctor(arguments) => with_session(endpoint, program, async |session| {
             doctor::run(&arguments, session).await
+        }),
+        Verb::Token(arguments) => with_session(endpoint, program, async |session| {
+            token::run(arguments, session).await
+        }),
+        Verb::Audit(arguments) => with_session(endpoint, program, async |session| {
+            audit::run(&arguments, session).await
         }),
         Verb::Ping(arguments) => with_session(endpoint, program, async |session| {
             ping::run(&arguments, session).await

@@ -123,9 +123,11 @@ impl Failure {
     /// (as Docker), 0 when the reader of a pipe has left, else 1.
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Failure::Client(ClientError::Unreachable { .. } | ClientError::Forbidden(_)) => {
-                ExitCode::from(125)
-            }
+            Failure::Client(
+                ClientError::Unreachable { .. }
+                | ClientError::Tls { .. }
+                | ClientError::Forbidden(_),
+            ) => ExitCode::from(125),
             Failure::InspectTemplate(_) => ExitCode::from(64),
             Failure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => {
                 ExitCode::SUCCESS

@@ -17,7 +17,7 @@ use axum::handler::Handler;
 pub fn routes() -> Vec<Route> {
     use pages::{
         compare, dump, dumps, error, group, group_diff, group_life, groups, hosts, images, import,
-        investigations, overview, report, rules_try, settings, status, symbols,
+        investigations, overview, report, rules_try, settings, sign_in, status, symbols,
     };
     let upload = DefaultBodyLimit::disable;
     vec![
@@ -31,11 +31,11 @@ pub fn routes() -> Vec<Route> {
         Route::post("/groups/try", DEBUG_ALL, rules_try::try_rules),
         Route::post("/groups/{ref}/changes", DEBUG_ALL, group_life::change),
         Route::get("/dumps", READ, dumps::page),
-        Route::get("/dumps/{ref}", READ, dump::page),
+        Route::get("/dumps/{ref}", READ, dump::page).audited("page"),
         Route::post("/dumps/{ref}/analyze", DEBUG, dump::analyze),
         Route::post("/dumps/{ref}/pin", DEBUG, dump::pin),
         Route::post("/dumps/{ref}/unpin", DEBUG, dump::unpin),
-        Route::post("/dumps/{ref}/remove", ADMIN, dump::remove),
+        Route::post("/dumps/{ref}/remove", ADMIN, dump::remove).audited("remove"),
         Route::get("/import", DEBUG_ALL, import::page),
         Route::post("/import", DEBUG_ALL, import::import.layer(upload())),
         Route::get("/symbols", READ_ALL, symbols::page),
@@ -52,6 +52,9 @@ pub fn routes() -> Vec<Route> {
         Route::get("/settings", ADMIN_ALL, settings::page),
         Route::get("/status", READ_ALL, status::page),
         Route::post("/notify/{name}/test", ADMIN_ALL, status::test_target),
+        Route::get("/sign-in", PUBLIC, sign_in::page),
+        Route::post("/sign-in", PUBLIC, sign_in::sign_in),
+        Route::post("/sign-out", PUBLIC, sign_in::sign_out),
         Route::get("/static/{name}", PUBLIC, assets::serve),
         Route::get("/{*path}", READ, error::no_such_page),
     ]

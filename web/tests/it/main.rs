@@ -1,6 +1,7 @@
 //! The API over a real store, and the real programs against it.
 #![allow(clippy::unwrap_used)]
 
+mod access;
 mod api;
 mod cli;
 mod events;

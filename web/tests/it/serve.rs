@@ -27,12 +27,18 @@ fn command(directory: &Path) -> Command {
 
 impl Service {
     fn start(directory: &Path) -> Self {
-        let mut child = command(directory).stderr(Stdio::piped()).spawn().unwrap();
+        Self::of(command(directory), directory)
+    }
+
+    fn of(mut command: Command, directory: &Path) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
         let url = log.by_ref().find_map(|line| {
             let line = line.unwrap();
             Some(
-                line.split_once("url=http://")?
+                line.split_once("url=http")?
+                    .1
+                    .split_once("://")?
                     .1
                     .split('/')
                     .next()?
@@ -216,4 +222,140 @@ fn a_damaged_core_is_not_copied() {
             .all(|name| name == "state" || name == "run"),
         "a partial copy was left"
     );
+}
+
+/// A certificate of its own for 127.0.0.1, and its key.
+fn identity(directory: &Path) -> (PathBuf, PathBuf) {
+    let (certificate, key) = (directory.join("cert.pem"), directory.join("key.pem"));
+    let made = Command::new("openssl")
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+        ])
+        .args(["-nodes", "-days", "2", "-subj", "/CN=aground", "-addext"])
+        .args(["subjectAltName=IP:127.0.0.1", "-addext"])
+        .args(["basicConstraints=critical,CA:FALSE", "-keyout"])
+        .arg(&key)
+        .arg("-out")
+        .arg(&certificate)
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{made:?}");
+    (certificate, key)
+}
+
+/// A service with this `[web]` section.
+fn with_web(directory: &Path, web: &str) -> Command {
+    let config = directory.join("config.toml");
+    std::fs::write(&config, format!("[web]\n{web}")).unwrap();
+    let mut command = command(directory);
+    command.arg("--config").arg(config);
+    command
+}
+
+#[test]
+fn over_tls_everybody_shows_a_token_and_certificates_are_renewed() {
+    let directory = tempfile::tempdir().unwrap();
+    let (certificate, key) = identity(directory.path());
+    let web = format!("tokens = true\ntls_cert = {certificate:?}\ntls_key = {key:?}");
+    spool(&directory.path().join("state"), &record(1));
+    let mut service = Service::of(with_web(directory.path(), &web), directory.path());
+    let host = format!("https://{}", service.address);
+    let created = service.aground(&["token", "create", "--role", "debug", "--name", "ci", "-q"]);
+    let token = directory.path().join("token");
+    std::fs::write(&token, ok(&created)).unwrap();
+    let (token, ca) = (token.to_str().unwrap(), certificate.to_str().unwrap());
+    let asked = |arguments: &[&str]| {
+        let all = [&["--host", &host], arguments].concat();
+        Command::new(env!("CARGO_BIN_EXE_aground"))
+            .args(all)
+            .output()
+            .unwrap()
+    };
+    let listed = ok(&asked(&["--ca", ca, "--token-file", token, "ls", "-q"]));
+    assert_eq!(listed, format!("{}\n", record(1).id.short()));
+    let copied = asked(&["--ca", ca, "--token-file", token, "cp", "11", "-"]);
+    assert!(copied.stdout == core());
+
+    let error = failed(&asked(&["--ca", ca, "ls"]), 1);
+    assert!(error.contains("this needs a token"), "{error}");
+    let error = failed(&asked(&["--token-file", token, "ls"]), 125);
+    assert!(
+        error.contains("certificate") || error.contains("UnknownIssuer"),
+        "{error}"
+    );
+    std::fs::write(directory.path().join("wrong"), "aground_wrong").unwrap();
+    let wrong = directory.path().join("wrong");
+    let error = failed(
+        &asked(&["--ca", ca, "--token-file", wrong.to_str().unwrap(), "ls"]),
+        1,
+    );
+    assert!(error.contains("this token is not known"), "{error}");
+    let error = failed(&asked(&["--token-file", "/nonexistent", "ls"]), 1);
+    assert!(error.contains("cannot read /nonexistent"), "{error}");
+    // In the clear nobody gets a word, and to another machine no token goes that way.
+    let plain = format!("http://{}", service.address);
+    let clear = Command::new(env!("CARGO_BIN_EXE_aground"))
+        .args(["--host", &plain, "ping"])
+        .output()
+        .unwrap();
+    failed(&clear, 1);
+    let away = Command::new(env!("CARGO_BIN_EXE_aground"))
+        .args([
+            "--host",
+            "http://192.0.2.1:7400",
+            "--token-file",
+            token,
+            "ls",
+        ])
+        .output()
+        .unwrap();
+    let error = failed(&away, 1);
+    assert!(error.contains("in the clear"), "{error}");
+
+    let before = std::fs::read(&certificate).unwrap();
+    identity(directory.path());
+    assert!(std::fs::read(&certificate).unwrap() != before);
+    kill_process(Pid::from_child(&service.child), Signal::HUP).unwrap();
+    let renewed = (0..100).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        asked(&["--ca", ca, "--token-file", token, "ls"])
+            .status
+            .success()
+    });
+    assert!(renewed, "the new certificate is shown");
+    assert!(service.end(Signal::TERM).success());
+}
+
+#[test]
+fn what_would_be_served_in_the_clear_or_by_half_is_refused_at_the_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let (certificate, key) = identity(directory.path());
+    let error = |web: &str, listen: &str| {
+        let config = directory.path().join("config.toml");
+        std::fs::write(&config, format!("[web]\n{web}")).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_aground"));
+        command.args(["serve", "--listen", listen, "--config"]);
+        let below = |name| directory.path().join(name);
+        command.arg(config).arg("--state-dir").arg(below("state"));
+        command.arg("--runtime-dir").arg(below("run"));
+        failed(&command.output().unwrap(), 1)
+    };
+    let wide = error("", "0.0.0.0:0");
+    assert!(
+        wide.contains("refusing to listen on 0.0.0.0:0 in the clear"),
+        "{wide}"
+    );
+    let half = error(&format!("tls_cert = {certificate:?}"), "127.0.0.1:0");
+    assert!(
+        half.contains("tls_cert and tls_key must be given both or neither"),
+        "{half}"
+    );
+    let swapped = format!("tls_cert = {key:?}\ntls_key = {certificate:?}");
+    let swapped = error(&swapped, "127.0.0.1:0");
+    assert!(swapped.contains("for TLS"), "{swapped}");
 }

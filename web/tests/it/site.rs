@@ -122,6 +122,41 @@ impl Site {
 
     /// Any request.
     pub async fn send(&self, method: Method, target: &str, headers: &[(&str, &str)]) -> Answer {
+        self.send_body(method, target, headers, "").await
+    }
+
+    /// A form as browsers send it.
+    pub async fn post_form(&self, target: &str, form: &str, headers: &[(&str, &str)]) -> Answer {
+        let kind = ("content-type", "application/x-www-form-urlencoded");
+        let headers: Vec<_> = headers.iter().copied().chain([kind]).collect();
+        self.send_body(Method::POST, target, &headers, form).await
+    }
+
+    /// The first second of an answer that does not end, to somebody with a token.
+    pub async fn begin(&self, token: &str, target: &str) -> Vec<u8> {
+        let request = Request::get(target)
+            .header("authorization", format!("Bearer {token}"))
+            .body(Body::empty())
+            .unwrap();
+        let response = router(self.app.clone()).oneshot(request).await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK, "{target}");
+        let mut body = response.into_body();
+        let mut read = vec![];
+        let more = Duration::from_secs(1);
+        while let Ok(Some(Ok(frame))) = tokio::time::timeout(more, body.frame()).await {
+            read.extend(frame.into_data().unwrap_or_default());
+        }
+        read
+    }
+
+    /// Any request with a body.
+    pub async fn send_body(
+        &self,
+        method: Method,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Answer {
         let mut request = Request::builder()
             .method(method)
             .uri(target)
@@ -129,7 +164,7 @@ impl Site {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let request = request.body(Body::empty()).unwrap();
+        let request = request.body(Body::from(body.to_owned())).unwrap();
         let response = router(self.app.clone()).oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let body = body.collect().await.unwrap().to_bytes().to_vec();

@@ -72,9 +72,7 @@ fn storage_trouble(daemon: &Inner) -> BTreeMap<String, String> {
 }
 
 fn present_loops(daemon: &Arc<Inner>) -> Option<BTreeMap<String, String>> {
-    let daemon = Daemon {
-        inner: Arc::clone(daemon),
-    };
+    let daemon = Daemon::of(Arc::clone(daemon));
     let governed = match daemon.governed() {
         Ok(governed) => governed,
         Err(error) => {

@@ -180,6 +180,10 @@ impl Store {
     /// Writes to the journal what is only in the database. A failure is told in the log: the next
     /// change, or the next start, writes it after all.
     pub(crate) fn keep_journal(&self) {
+        // A scope hides changes, and the journal is of all of them.
+        if !self.sight().scope.is_everything() {
+            return;
+        }
         let mut journal = lock(&self.inner.journal);
         let result = self
             .inner

@@ -6,6 +6,7 @@
 use super::language::{Field, Query, Test};
 use super::plan::{Plan, SEARCHED_OF_GROUPS, has_words, newest};
 use super::sql::{Condition, Term, also, is_of_group, terms};
+use crate::access::views;
 use crate::assign::line;
 use crate::dumps::JOIN;
 use crate::facets::{folded, is_counted};
@@ -29,13 +30,16 @@ pub(crate) fn condition(sql: &Transaction<'_>, query: &Query) -> Result<Conditio
         condition.sql.push(')');
         return Ok(condition);
     }
-    if let [only] = of_dumps.as_slice()
+    // What is counted of groups is computed for a scope, which takes longer than a look.
+    let kept = !views::are_installed(sql)?;
+    if kept
+        && let [only] = of_dumps.as_slice()
         && let Some((counted, true)) = counted(only)
     {
         condition.push(counted);
         return Ok(condition);
     }
-    for term in &of_dumps {
+    for term in of_dumps.iter().filter(|_| kept) {
         if let Some((counted, _)) = counted(term) {
             condition.push(counted);
         }

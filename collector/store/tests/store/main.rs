@@ -12,6 +12,7 @@ mod proposals;
 mod queries;
 mod recovery;
 mod reports;
+mod scopes;
 mod similar;
 mod symbols;
 mod together;

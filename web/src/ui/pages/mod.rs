@@ -17,6 +17,7 @@ pub mod overview;
 pub mod report;
 pub mod rules_try;
 pub mod settings;
+pub mod sign_in;
 pub mod status;
 pub mod symbols;
 
@@ -82,6 +83,11 @@ impl Shell {
     /// The look that was chosen.
     pub fn theme(&self) -> Theme {
         Theme::current()
+    }
+
+    /// The token that the reader signed in with.
+    pub fn signed_in(&self) -> Option<String> {
+        crate::access::front::signed_in()
     }
 
     /// File name of the style sheet.

@@ -186,7 +186,7 @@ pub async fn page(
         let groups = format!("/groups{}", request.link(&request.cursor));
         return Ok(Redirect::permanent(&groups).into_response());
     }
-    if access.scoped {
+    if !access.sight.scope.is_everything() {
         return Ok(Redirect::to("/groups").into_response());
     }
     let (window, now_ms) = (Window::named(&request.window), time::now_ms());
