@@ -3,6 +3,7 @@
 
 mod bad_cores;
 mod bad_helper_calls;
+mod completion;
 mod daemon_killed;
 mod faults;
 mod forward;
@@ -40,6 +41,7 @@ mod kernel {
     mod names;
     mod no_wait;
     mod outage;
+    mod package;
     mod pages;
     mod policy;
     mod programs;

@@ -117,8 +117,7 @@ const PIDFD_INFO_COREDUMP_SIGNAL: u32 = 1 << 6;
 const PIDFD_COREDUMPED: u32 = 1;
 const PIDFD_COREDUMP_ROOT: u32 = 1 << 3;
 /// `_IOWR(0xFF, 11, struct pidfd_info)` for our size of the structure.
-const PIDFD_GET_INFO: libc::c_ulong =
-    (3 << 30) | ((size_of::<PidfdInfo>() as libc::c_ulong) << 16) | (0xff << 8) | 0x0b;
+const PIDFD_GET_INFO: libc::Ioctl = libc::_IOWR::<PidfdInfo>(0xff, 0x0b);
 
 impl PidfdInfo {
     /// Asks for what the bits of `mask` name; all of them are in its lower half.

@@ -3,7 +3,7 @@
 use super::plugin;
 use super::session::Failure;
 use super::text::visible;
-use aground_helper::install::{InstallOptions, Installed, Interface, install};
+use aground_helper::install::{HELPER, InstallOptions, Installed, Interface, install};
 use std::path::{Path, PathBuf};
 
 /// Send crashes of this machine to Aground: install the helper, point the kernel at it
@@ -12,7 +12,7 @@ pub struct Arguments {
     /// State directory
     #[arg(long, value_name = "DIR", default_value = aground_helper::layout::STATE_DIR)]
     state_dir: PathBuf,
-    /// Helper program to install [default: aground-collect beside this program]
+    /// Helper program to install [default: aground-collect beside this program, else the one in place]
     #[arg(long, value_name = "FILE")]
     helper: Option<PathBuf>,
     /// Where to put the helper [default: /usr/lib/aground/aground-collect]
@@ -123,7 +123,16 @@ pub fn require_root(verb: &str) -> Result<(), Failure> {
 fn helper(given: Option<&Path>) -> Result<PathBuf, Failure> {
     let helper = match given {
         Some(path) => path.to_owned(),
-        None => plugin::sibling("aground-collect").map_err(Failure::Message)?,
+        None => {
+            let beside = plugin::sibling("aground-collect").map_err(Failure::Message)?;
+            // Packages put it where it belongs and nowhere else.
+            let packaged = Path::new(HELPER);
+            if beside.is_file() || !packaged.is_file() {
+                beside
+            } else {
+                packaged.to_owned()
+            }
+        }
     };
     if !helper.is_file() {
         let message = format!(

@@ -5,6 +5,7 @@ pub mod audit;
 pub mod bt;
 pub mod compare;
 pub mod complete;
+pub mod completion;
 pub mod cp;
 pub mod debug;
 pub mod decide;
@@ -24,6 +25,7 @@ pub mod investigations;
 pub mod listing;
 pub mod log;
 pub mod ls;
+pub mod man;
 pub mod moment;
 pub mod narrowing;
 pub mod notify;
@@ -131,6 +133,10 @@ enum Verb {
     Version(version::Arguments),
     #[command(help_template = HELP)]
     Whoami(whoami::Arguments),
+    #[command(help_template = HELP)]
+    Completion(completion::Arguments),
+    #[command(help_template = HELP)]
+    Man(man::Arguments),
 }
 
 /// The verbs about dumps: `aground …` and `docker dumps …`.
@@ -224,7 +230,11 @@ pub fn run() -> ExitCode {
     let program = "aground";
     let mut command = Aground::command();
     command = command.after_help("Run 'aground COMMAND --help' for more information on a command.");
-    let parsed = match parse(&command, std::env::args_os().skip(1), program) {
+    let arguments: Vec<_> = std::env::args_os().skip(1).collect();
+    if let Some(answered) = completion::answer(&command, &arguments) {
+        return finish(program, answered);
+    }
+    let parsed = match parse(&command, arguments.into_iter(), program) {
         Ok(matches) => matches,
         Err(code) => return code,
     };
@@ -268,6 +278,8 @@ fn dispatch(verb: Verb, endpoint: Endpoint, program: &'static str) -> Result<(),
         Verb::Install(arguments) => install::run(&arguments),
         Verb::Uninstall(arguments) => uninstall::run(&arguments),
         Verb::Whoami(arguments) => whoami::run(&arguments),
+        Verb::Completion(arguments) => completion::run(&arguments),
+        Verb::Man(arguments) => man::run(&arguments, Aground::command()),
         Verb::Doctor(arguments) => with_session(endpoint, program, async |session| {
             doctor::run(&arguments, session).await
         }),

@@ -12,7 +12,7 @@ use std::io::Write;
 /// Flags of `report`.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Fields to count by, at most three: image, cause, host, label:KEY, …
+    /// Fields to count by, at most three: image, cause, host, label:KEY and more
     #[arg(value_name = "FIELD[,FIELD]")]
     by: String,
     #[command(flatten)]
