@@ -32,6 +32,7 @@ mod kernel {
     mod grouping;
     mod groups;
     mod hanging_files;
+    mod image;
     mod import;
     mod install;
     mod lean;

@@ -53,7 +53,7 @@ impl Root {
         self.0.path().join(below.trim_start_matches('/'))
     }
 
-    fn command(&self, arguments: &[&OsStr]) -> Command {
+    fn command(arguments: &[&OsStr]) -> Command {
         let mut command = Command::new("chroot");
         command
             .args(arguments)
@@ -68,7 +68,7 @@ impl Root {
         let arguments: Vec<&OsStr> = std::iter::once(root)
             .chain(arguments.iter().map(OsStr::new))
             .collect();
-        aground_testkit::run::finish(&mut self.command(&arguments))
+        aground_testkit::run::finish(&mut Self::command(&arguments))
     }
 
     /// Installs one of the packages that `tests/run` built.
@@ -107,7 +107,7 @@ impl Root {
             "--listen".as_ref(),
             "127.0.0.1:0".as_ref(),
         ];
-        let service = Service(self.command(&arguments).spawn().unwrap());
+        let service = Service(Self::command(&arguments).spawn().unwrap());
         self.until("the service answers", || {
             self.run(&["aground", "ping"]).code == Some(0)
         });
@@ -192,7 +192,7 @@ fn the_package_is_installed_used_upgraded_and_removed() {
         .run(&[
             "aground",
             "bt",
-            &root.run(&["aground", "ls", "-lq"]).ok().trim().to_owned(),
+            &root.run(&["aground", "ls", "-lq"]).ok().trim(),
         ])
         .ok();
     assert!(shown.contains("SIGABRT"), "{shown}");
