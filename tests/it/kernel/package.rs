@@ -192,7 +192,7 @@ fn the_package_is_installed_used_upgraded_and_removed() {
         .run(&[
             "aground",
             "bt",
-            &root.run(&["aground", "ls", "-lq"]).ok().trim(),
+            root.run(&["aground", "ls", "-lq"]).ok().trim(),
         ])
         .ok();
     assert!(shown.contains("SIGABRT"), "{shown}");
