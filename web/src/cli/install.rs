@@ -121,19 +121,7 @@ pub fn require_root(verb: &str) -> Result<(), Failure> {
 }
 
 fn helper(given: Option<&Path>) -> Result<PathBuf, Failure> {
-    let helper = match given {
-        Some(path) => path.to_owned(),
-        None => {
-            let beside = plugin::sibling("aground-collect").map_err(Failure::Message)?;
-            // Packages put it where it belongs and nowhere else.
-            let packaged = Path::new(HELPER);
-            if beside.is_file() || !packaged.is_file() {
-                beside
-            } else {
-                packaged.to_owned()
-            }
-        }
-    };
+    let helper = given.map_or_else(default_helper, |path| Ok(path.to_owned()))?;
     if !helper.is_file() {
         let message = format!(
             "there is no helper at {}: name it with --helper",
@@ -142,6 +130,16 @@ fn helper(given: Option<&Path>) -> Result<PathBuf, Failure> {
         return Err(Failure::Message(message));
     }
     Ok(helper)
+}
+
+fn default_helper() -> Result<PathBuf, Failure> {
+    let beside = plugin::sibling("aground-collect").map_err(Failure::Message)?;
+    // Packages put it where it belongs and nowhere else.
+    let packaged = Path::new(HELPER);
+    if beside.is_file() || !packaged.is_file() {
+        return Ok(beside);
+    }
+    Ok(packaged.to_owned())
 }
 
 /// The ids of the daemon's user; `None` is root, who needs no change.
