@@ -7,12 +7,14 @@ use std::process::Command;
 /// A shell that finds `aground` on its path runs `script`.
 fn shell(program: &str, flags: &[&str], script: &str) -> String {
     let path = format!("{}:/usr/bin:/bin", house::build_dir().display());
+    let home = tempfile::tempdir().unwrap();
     let mut command = Command::new(program);
     command.args(flags).arg("-c").arg(script);
     command
         .env("PATH", path)
         .env("AGROUND_HOST", "unix:///nonexistent")
-        .env("HOME", "/nonexistent");
+        // Fish makes directories there.
+        .env("HOME", home.path());
     finish(&mut command).ok()
 }
 

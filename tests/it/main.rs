@@ -19,6 +19,7 @@ mod tidy;
 mod kernel {
     mod agreement;
     mod bad_input;
+    mod bundle;
     mod causes;
     mod claim;
     mod context;
@@ -51,6 +52,7 @@ mod kernel {
     mod socket;
     mod stopped;
     mod storm;
+    mod story;
     mod symbols;
     mod thin;
     mod whole;

@@ -55,12 +55,17 @@ pub async fn run(arguments: &Arguments, session: &mut Session) -> Result<(), Fai
         .client
         .get(&format!("/api/v1/dumps/{}", encode(&arguments.dump)))
         .await?;
-    let facts = facts(&dump, session.now_ms);
+    show(&dump, arguments.depth, session)
+}
+
+/// Prints it, or why there is no backtrace.
+pub(super) fn show(dump: &Dump, depth: Depth, session: &mut Session) -> Result<(), Failure> {
+    let facts = facts(dump, session.now_ms);
     let Some(report) = &dump.report else {
         write_facts(&mut session.out, &facts)?;
-        return Err(Failure::Message(no_report(&dump)));
+        return Err(Failure::Message(no_report(dump)));
     };
-    Ok(write_report(session, report, &facts, arguments.depth)?)
+    Ok(write_report(session, report, &facts, depth)?)
 }
 
 /// Everything that `bt` can print of a dump, without colours.

@@ -69,7 +69,7 @@ pub async fn complete(command: &Command, words: &[String], session: &Session) ->
     }
     let positionals = rest.iter().filter(|word| !word.starts_with('-')).count();
     match (command.get_name(), positionals) {
-        ("inspect" | "rm" | "pin" | "unpin", _) | ("bt" | "log" | "cp", 0) => {
+        ("inspect" | "rm" | "pin" | "unpin", _) | ("bt" | "log" | "cp" | "debug" | "bundle", 0) => {
             Answer::of(dumps(session, last).await, NO_FILES)
         }
         ("cp", 1) => Answer::of(Vec::new(), FILES),

@@ -100,7 +100,7 @@ impl Source {
         }
     }
 
-    async fn piece(&mut self, client: &Client) -> Result<Option<Bytes>, Failure> {
+    pub(super) async fn piece(&mut self, client: &Client) -> Result<Option<Bytes>, Failure> {
         match self {
             Source::Daemon(download) => Ok(client.piece(download).await?),
             Source::Disk(core) => core
@@ -131,7 +131,7 @@ async fn to_file(
     target: &mut Target,
 ) -> Result<u64, Failure> {
     while let Some(piece) = source.piece(&session.client).await? {
-        target.write(&piece)?;
+        target.put(&piece)?;
         progress.add(piece.len());
     }
     progress.end();
@@ -140,7 +140,7 @@ async fn to_file(
 
 /// The file being written. A new file gets its name when it is whole; what is there already and
 /// is no plain file (a pipe, a device) is written to as it is.
-struct Target {
+pub(super) struct Target {
     file: File,
     path: PathBuf,
     /// Where the bytes are until they are all there.
@@ -149,7 +149,7 @@ struct Target {
 }
 
 impl Target {
-    fn open(path: &Path) -> Result<Self, Failure> {
+    pub(super) fn open(path: &Path) -> Result<Self, Failure> {
         let special = std::fs::metadata(path).is_ok_and(|found| !found.is_file());
         let partial = (!special).then(|| partial_name(path));
         let mut options = OpenOptions::new();
@@ -167,21 +167,24 @@ impl Target {
         })
     }
 
-    fn write(&mut self, piece: &Bytes) -> Result<(), Failure> {
-        // Pages of zeros become holes; the end is set when all is there.
-        let hole = self.partial.is_some() && piece.iter().all(|&byte| byte == 0);
-        let length = piece.len() as u64;
-        let written = if hole {
-            let distance = SeekFrom::Current(i64::try_from(length).unwrap_or(0));
-            self.file.seek(distance).map(|_| ())
-        } else {
-            self.file.write_all(piece)
-        };
-        self.length += length;
+    pub(super) fn put(&mut self, piece: &[u8]) -> Result<(), Failure> {
+        let written = self.add(piece);
         written.map_err(|error| cannot_write(&self.path, &error))
     }
 
-    fn finish(mut self) -> Result<(), Failure> {
+    fn add(&mut self, piece: &[u8]) -> io::Result<()> {
+        // Pages of zeros become holes; the end is set when all is there.
+        let hole = self.partial.is_some() && piece.iter().all(|&byte| byte == 0);
+        let length = piece.len() as u64;
+        self.length += length;
+        if hole {
+            let distance = SeekFrom::Current(i64::try_from(length).unwrap_or(0));
+            return self.file.seek(distance).map(|_| ());
+        }
+        self.file.write_all(piece)
+    }
+
+    pub(super) fn finish(mut self) -> Result<(), Failure> {
         let Some(partial) = self.partial.take() else {
             return Ok(());
         };
@@ -194,6 +197,16 @@ impl Target {
             let _ = std::fs::remove_file(&partial);
             cannot_write(&self.path, &error)
         })
+    }
+}
+
+impl Write for Target {
+    fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
+        self.add(piece).map(|()| piece.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
     }
 }
 
@@ -227,8 +240,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("core");
         let mut target = Target::open(&path).unwrap();
-        target.write(&Bytes::from_static(b"ELF")).unwrap();
-        target.write(&Bytes::from(vec![0; 100_000])).unwrap();
+        target.put(&Bytes::from_static(b"ELF")).unwrap();
+        target.put(&Bytes::from(vec![0; 100_000])).unwrap();
         assert!(!path.exists());
         target.finish().unwrap();
         let core = std::fs::read(&path).unwrap();

@@ -7,6 +7,7 @@ pub mod compare;
 pub mod complete;
 pub mod completion;
 pub mod cp;
+mod crash_files;
 pub mod debug;
 pub mod decide;
 pub mod docker;
@@ -29,6 +30,7 @@ pub mod man;
 pub mod moment;
 pub mod narrowing;
 pub mod notify;
+pub mod open;
 pub mod pin;
 pub mod ping;
 pub mod plugin;
@@ -114,6 +116,8 @@ enum Verb {
     #[command(help_template = HELP)]
     Analyze(analyze::Arguments),
     #[command(help_template = HELP)]
+    Open(open::Arguments),
+    #[command(help_template = HELP)]
     Doctor(doctor::Arguments),
     #[command(help_template = HELP)]
     Ping(ping::Arguments),
@@ -184,6 +188,9 @@ pub enum DumpVerb {
     /// Open a dump in gdb, lldb or delve with its files and symbols
     #[command(help_template = HELP)]
     Debug(debug::Arguments),
+    /// Put all that explains a crash into one file, for aground open elsewhere
+    #[command(help_template = HELP)]
+    Bundle(bundle::Arguments),
     /// Take in cores from files, directories or standard input
     #[command(help_template = HELP)]
     Import(import::Arguments),
@@ -280,6 +287,9 @@ fn dispatch(verb: Verb, endpoint: Endpoint, program: &'static str) -> Result<(),
         Verb::Whoami(arguments) => whoami::run(&arguments),
         Verb::Completion(arguments) => completion::run(&arguments),
         Verb::Man(arguments) => man::run(&arguments, Aground::command()),
+        Verb::Open(arguments) => with_session(endpoint, program, async |session| {
+            open::run(&arguments, session).await
+        }),
         Verb::Doctor(arguments) => with_session(endpoint, program, async |session| {
             doctor::run(&arguments, session).await
         }),
@@ -319,6 +329,7 @@ pub fn run_dump_verb(
         DumpVerb::Events(arguments) => events::run(arguments, session).await,
         DumpVerb::Cp(arguments) => cp::run(&arguments, session).await,
         DumpVerb::Debug(arguments) => debug::run(&arguments, session).await,
+        DumpVerb::Bundle(arguments) => bundle::run(&arguments, session).await,
         DumpVerb::Import(arguments) => import::run(&arguments, session).await,
         DumpVerb::Log(arguments) => log::run(&arguments, session).await,
         DumpVerb::Rm(arguments) => rm::run(&arguments, session).await,
