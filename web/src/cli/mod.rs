@@ -3,6 +3,7 @@
 pub mod analyze;
 pub mod audit;
 pub mod bt;
+pub mod bundle;
 pub mod compare;
 pub mod complete;
 pub mod completion;
