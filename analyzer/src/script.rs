@@ -39,6 +39,9 @@ pub struct Task {
     pub scripts: Vec<Script>,
     /// `{"record": …, "report": …}`.
     pub dump: Value,
+    /// Further dumps that the same scripts look at.
+    #[serde(default)]
+    pub more: Vec<Value>,
 }
 
 /// What came of one script.
@@ -46,6 +49,9 @@ pub struct Task {
 pub struct Answer {
     /// The script's name.
     pub script: String,
+    /// Which dump of the task it looked at; 0 is the first.
+    #[serde(default)]
+    pub dump: usize,
     /// What it found, in its order, a key once.
     pub properties: Vec<(String, String)>,
     /// Why it ended early; what it had found until then is kept.
@@ -77,13 +83,19 @@ impl Mistake {
     }
 }
 
-/// Runs each script on the dump. A mistake of one does not touch the others.
+/// Runs each script on each dump. A mistake of one does not touch the others.
 pub fn run(task: &Task) -> Vec<Answer> {
-    let dump = dynamic(&task.dump);
-    task.scripts
-        .iter()
-        .map(|script| run_one(script, dump.clone()))
-        .collect()
+    let mut answers = vec![];
+    for (number, dump) in std::iter::once(&task.dump).chain(&task.more).enumerate() {
+        let dump = dynamic(dump);
+        for script in &task.scripts {
+            answers.push(Answer {
+                dump: number,
+                ..run_one(script, dump.clone())
+            });
+        }
+    }
+    answers
 }
 
 /// Says what is wrong with a script's grammar.
@@ -113,6 +125,7 @@ fn run_one(script: &Script, dump: Dynamic) -> Answer {
     });
     Answer {
         script: script.name.clone(),
+        dump: 0,
         properties: found.take(),
         error,
     }
@@ -208,8 +221,50 @@ mod tests {
                 "record": { "process": { "name": "srv" }, "big": u64::MAX },
                 "report": { "modules": [{ "path": "/lib/libc.so.6" }, { "path": null }] },
             }),
+            more: vec![],
         };
         run(&task).pop().unwrap()
+    }
+
+    #[test]
+    fn each_dump_of_a_task_is_answered_by_its_number() {
+        let script = |name: &str, text: &str| Script {
+            name: name.to_owned(),
+            text: text.to_owned(),
+        };
+        let task = Task {
+            scripts: vec![
+                script("says", "property(\"n\", dump.record.n);"),
+                script("fails", "if dump.record.n == 2 { throw \"two\" }"),
+            ],
+            dump: json!({ "record": { "n": 1 } }),
+            more: vec![
+                json!({ "record": { "n": 2 } }),
+                json!({ "record": { "n": 3 } }),
+            ],
+        };
+        let told: Vec<_> = run(&task)
+            .into_iter()
+            .map(|answer| {
+                (
+                    answer.dump,
+                    answer.script,
+                    answer.properties,
+                    answer.error.is_some(),
+                )
+            })
+            .collect();
+        for (number, of_one) in told.chunks(2).enumerate() {
+            let n = (number + 1).to_string();
+            assert_eq!(
+                of_one,
+                [
+                    (number, "says".to_owned(), vec![property("n", &n)], false),
+                    (number, "fails".to_owned(), vec![], n == "2"),
+                ]
+            );
+        }
+        assert_eq!(told.len(), 6);
     }
 
     fn found(text: &str) -> Vec<(String, String)> {

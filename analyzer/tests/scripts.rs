@@ -27,7 +27,11 @@ fn answers(scripts: &[(&str, &str)], dump: Value) -> Vec<Answer> {
             text: (*text).to_owned(),
         })
         .collect();
-    let output = worker(&Task { scripts, dump });
+    let output = worker(&Task {
+        scripts,
+        dump,
+        more: vec![],
+    });
     assert!(output.status.success(), "{output:?}");
     serde_json::from_slice(&output.stdout).unwrap()
 }
@@ -127,7 +131,8 @@ fn a_script_that_wants_too_much_ends_and_the_next_runs() {
     assert!(
         !worker(&Task {
             scripts: vec![],
-            dump: Value::Null
+            dump: Value::Null,
+            more: vec![],
         })
         .stdout
         .is_empty()

@@ -1,5 +1,7 @@
 //! Works the queue of analyses off, one worker process at a time per task.
 
+mod records;
+
 use crate::daemon::{Event, Inner, blocking, chain};
 use crate::label;
 use crate::metrics::End;
@@ -38,17 +40,21 @@ pub(crate) async fn run(daemon: Arc<Inner>) {
     let lease_ms = i64::try_from(lease.as_millis()).unwrap_or(i64::MAX);
     while !*daemon.stop.borrow() {
         let store = daemon.store.clone();
-        let pause = match blocking("lease a job", move || store.lease_job(lease_ms)).await {
-            Some(Ok(Some(job))) => {
+        let lease = move || store.lease_jobs(lease_ms, records::BATCH);
+        let pause = match blocking("lease jobs", lease).await {
+            Some(Ok(jobs)) if !jobs.is_empty() => {
                 // Others may have slept through a burst of which they were told once.
                 daemon.work.notify_one();
-                analyze(&daemon, &job).await
+                match jobs.as_slice() {
+                    [job] if !job.bare => analyze(&daemon, job).await,
+                    _ => records::conclude(&daemon, jobs).await,
+                }
             }
             Some(Err(error)) => {
                 tracing::error!(error = chain(&error), "could not look for work");
                 Some(PAUSE)
             }
-            Some(Ok(None)) => {
+            Some(Ok(_)) => {
                 tokio::select! {
                     () = daemon.stopped() => {}
                     () = daemon.work.notified() => {}
@@ -244,29 +250,38 @@ async fn keep(
             Err(error) => Err(error),
         }
     });
-    if let Some(Assignment {
+    if let Some(assignment) = kept.await.unwrap_or(Ok(None))? {
+        tell_of_news(daemon, &assignment);
+        rules::apply(daemon, id, &assignment.group).await;
+        tell(daemon, id, assignment, lacks);
+    }
+    Ok(())
+}
+
+fn tell_of_news(daemon: &Inner, assignment: &Assignment) {
+    if assignment.new_group || assignment.regressed.is_some() {
+        daemon.news.notify_one();
+    }
+}
+
+/// Tells of a report that was kept.
+fn tell(daemon: &Arc<Inner>, id: &DumpId, assignment: Assignment, lacks: bool) {
+    let Assignment {
         group,
         new_group,
         regressed,
-    }) = kept.await.unwrap_or(Ok(None))?
-    {
-        tracing::info!(dump = %id, group, new_group, regressed, "analysed");
-        if new_group || regressed.is_some() {
-            daemon.news.notify_one();
-        }
-        rules::apply(daemon, id, &group).await;
-        // Memory that was to be kept until now may go.
-        daemon.retain.notify_one();
-        if lacks {
-            daemon.lacking.notify_one();
-        }
-        daemon.tell(Event::Report {
-            id: id.to_string(),
-            group,
-            new: new_group,
-        });
+    } = assignment;
+    tracing::info!(dump = %id, group, new_group, regressed, "analysed");
+    // Memory that was to be kept until now may go.
+    daemon.retain.notify_one();
+    if lacks {
+        daemon.lacking.notify_one();
     }
-    Ok(())
+    daemon.tell(Event::Report {
+        id: id.to_string(),
+        group,
+        new: new_group,
+    });
 }
 
 async fn release(daemon: &Arc<Inner>, id: &DumpId, counts: bool) -> Result<(), StoreError> {

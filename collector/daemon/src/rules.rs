@@ -5,6 +5,7 @@
 //! Nothing that goes wrong here stops a dump.
 
 pub(crate) mod load;
+mod together;
 
 use crate::daemon::{Daemon, Inner, blocking, chain};
 use crate::worker;
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+pub(crate) use together::apply_all;
 
 /// How often the files are looked at again.
 const FRESH: Duration = Duration::from_secs(10);
@@ -164,7 +166,17 @@ pub(crate) async fn apply(daemon: &Arc<Inner>, dump: &DumpId, group: &str) {
     let Some(set) = blocking("read rules", move || inner.rules()).await else {
         return;
     };
-    match run_scripts(daemon, &set, dump, None).await {
+    script(daemon, &set, dump).await;
+    let (inner, id, group) = (Arc::clone(daemon), dump.clone(), group.to_owned());
+    blocking("apply rules", move || {
+        apply_rules(&inner, &set, &id, &group);
+    })
+    .await;
+}
+
+/// Runs scripts on a dump and keeps what they say.
+async fn script(daemon: &Arc<Inner>, set: &Arc<RuleSet>, dump: &DumpId) {
+    match run_scripts(daemon, set, dump, None).await {
         Ok(Some(answers)) => keep(daemon, dump, answers).await,
         Ok(None) => {}
         Err(why) => {
@@ -175,15 +187,14 @@ pub(crate) async fn apply(daemon: &Arc<Inner>, dump: &DumpId, group: &str) {
             daemon.note_mistake("(all)", dump, mistake);
         }
     }
-    let (inner, id, group) = (Arc::clone(daemon), dump.clone(), group.to_owned());
-    let apply = move || {
-        for loaded in &set.rules {
-            if let Err(error) = apply_rule(&inner.store, loaded, &id, &group) {
-                tracing::warn!(rule = loaded.rule.name, dump = %id, error = chain(&error), "a rule could not be applied");
-            }
+}
+
+fn apply_rules(daemon: &Inner, set: &RuleSet, id: &DumpId, group: &str) {
+    for loaded in &set.rules {
+        if let Err(error) = apply_rule(&daemon.store, loaded, id, group) {
+            tracing::warn!(rule = loaded.rule.name, dump = %id, error = chain(&error), "a rule could not be applied");
         }
-    };
-    blocking("apply rules", apply).await;
+    }
 }
 
 fn apply_rule(
@@ -268,7 +279,7 @@ async fn run_scripts(
         task(&store, &set, &id, only.as_deref())
     });
     let task = match prepared.await {
-        Some(Ok(Some(task))) => task,
+        Some(Ok(Some(task))) => serde_json::to_vec(&task).map_err(|error| error.to_string())?,
         Some(Ok(None) | Err(StoreError::NotFound(_))) | None => return Ok(None),
         Some(Err(error)) => return Err(chain(&error)),
     };
@@ -284,7 +295,7 @@ fn task(
     set: &RuleSet,
     id: &DumpId,
     only: Option<&str>,
-) -> Result<Option<Vec<u8>>, StoreError> {
+) -> Result<Option<Task>, StoreError> {
     let mut scripts = vec![];
     for loaded in &set.scripts {
         let asked = only.is_none_or(|name| name == loaded.script.name);
@@ -305,11 +316,11 @@ fn task(
     if whole.summary.analysis_error.is_some() {
         return Ok(None);
     }
-    let task = Task {
+    Ok(Some(Task {
         scripts,
         dump: serde_json::json!({ "record": whole.record, "report": whole.report }),
-    };
-    Ok(serde_json::to_vec(&task).ok())
+        more: vec![],
+    }))
 }
 
 /// Keeps what scripts said of a dump.
@@ -383,27 +394,35 @@ impl Daemon {
         let inner = Arc::clone(&self.inner);
         let asked = run.clone();
         let found = blocking("look for dumps", move || {
-            let page = PageRequest {
+            let mut page = PageRequest {
                 limit: asked.scripted.clamp(1, 1000),
                 cursor: None,
             };
-            Ok::<_, StoreError>((inner.rules(), inner.store.dumps(&asked.query, &page)?))
+            let mut found = vec![];
+            loop {
+                let dumps = inner.store.dumps(&asked.query, &page)?;
+                found.extend(dumps.items.into_iter().map(|dump| dump.id));
+                page.cursor = dumps.next_cursor;
+                if page.cursor.is_none() || found.len() >= page.limit {
+                    return Ok::<_, StoreError>((inner.rules(), found));
+                }
+            }
         });
         let Some(found) = found.await else {
             return Ok(outcome);
         };
-        let (set, page) = found?;
-        for dump in page.items.iter().take(run.scripted) {
-            match run_scripts(&self.inner, &set, &dump.id, run.only.as_deref()).await {
+        let (set, dumps) = found?;
+        for dump in dumps.iter().take(run.scripted) {
+            match run_scripts(&self.inner, &set, dump, run.only.as_deref()).await {
                 Ok(Some(answers)) => {
-                    count(&mut outcome, &dump.id, &answers);
+                    count(&mut outcome, dump, &answers);
                     // What other scripts said stays only if they ran too.
                     if !run.dry && run.only.is_none() {
-                        keep(&self.inner, &dump.id, answers).await;
+                        keep(&self.inner, dump, answers).await;
                     }
                 }
                 Ok(None) => {}
-                Err(why) => outcome.mistakes.push(format!("{}: {why}", dump.id)),
+                Err(why) => outcome.mistakes.push(format!("{dump}: {why}")),
             }
         }
         Ok(outcome)

@@ -176,10 +176,19 @@ pub(crate) async fn without_memory(
 ) -> Result<Report, WorkerError> {
     let (store, dump) = (daemon.store.clone(), id.clone());
     let report = blocking("report what the record says", move || {
-        let manifest = manifest(&store.record(&dump)?, None, vec![]);
-        Ok(analyze::without_memory(&Facts::from(&manifest)))
+        Ok(of_record(&store.record(&dump)?))
     });
     report.await.unwrap_or(Err(WorkerError::Stopped))
+}
+
+/// The same of a record at hand.
+pub(crate) fn of_record(record: &Record) -> Report {
+    analyze::without_memory(&Facts::from(&manifest(record, None, vec![])))
+}
+
+/// Whether it was our own analyzer that crashed.
+pub(crate) fn is_own(daemon: &Inner, record: &Record) -> bool {
+    program(daemon).is_ok_and(|analyzer| is_of(record, &analyzer))
 }
 
 fn prepare(store: &Store, id: &DumpId, analyzer: &Path) -> Result<Task, WorkerError> {

@@ -1,6 +1,7 @@
 //! Opens the database, applies migrations, and lends connections: one that writes, a few that read.
 
 use crate::access::{Scope, views};
+use crate::query::words;
 use crate::store::StoreError;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 use std::path::Path;
@@ -127,6 +128,7 @@ impl Readers {
             if !scope.is_everything() {
                 views::install(&reader, scope)?;
             }
+            words::open(&reader)?;
             reader.pragma_update(None, "query_only", true)?;
             Ok(reader)
         });

@@ -5,6 +5,7 @@ use crate::files;
 use crate::query::Query;
 use crate::query::plan::Plan;
 use crate::query::sql::Condition;
+use crate::query::words;
 use crate::store::{Store, StoreError};
 use crate::types::{ContainerSummary, Dump, DumpStatus, DumpSummary, Page, PageRequest};
 use aground_analyzer::report::Report;
@@ -14,7 +15,6 @@ use aground_helper::record::{Access, Kept, Record};
 use rusqlite::types::Type;
 use rusqlite::{OptionalExtension, Row, Transaction, params_from_iter};
 use std::collections::BTreeMap;
-use std::collections::hash_map::{Entry, HashMap};
 use std::fs::File;
 use std::path::Path;
 
@@ -25,7 +25,7 @@ pub(crate) const JOIN: &str =
 const COLUMNS: &str = "d.id, d.crashed_at_ms, d.host, d.signal, d.pid, d.name, d.executable, d.command, d.container,
     c.runtime, c.container_id, c.name, c.image, c.image_id, d.unit, d.group_id, d.title, d.cause, d.location,
     d.status, d.kept, d.truncated, d.core_bytes, d.stored_bytes, d.hold_us, d.analysis_error,
-    d.dropped, d.pinned, d.memory_bytes, c.pod_namespace, c.pod_name, d.key";
+    d.dropped, d.pinned, d.memory_bytes, c.pod_namespace, c.pod_name";
 
 /// The most of a container's log tail that is shown, bytes.
 const LOG_LIMIT: u64 = 1 << 20;
@@ -33,7 +33,8 @@ const DEFAULT_LIMIT: usize = 100;
 const GREATEST_LIMIT: usize = 1000;
 
 impl Store {
-    /// A page of dumps, newest first.
+    /// A page of dumps, newest first. Where few of many match, it has what was found in a part of
+    /// them, and the next page has the rest.
     pub fn dumps(
         &self,
         query: &Query,
@@ -41,35 +42,16 @@ impl Store {
     ) -> Result<Page<DumpSummary>, StoreError> {
         self.may_ask(query)?;
         let limit = bounded(page.limit);
-        let before = match &page.cursor {
-            None => Condition::default(),
-            Some(cursor) => {
-                let (at, key) = parse_cursor(cursor)?;
-                Condition {
-                    sql: " AND (d.crashed_at_ms, d.key) < (?, ?)".to_owned(),
-                    parameters: vec![at.into(), key.into()],
-                }
-            }
-        };
-        let order = format!(
-            "ORDER BY d.crashed_at_ms DESC, d.key DESC LIMIT {}",
-            limit + 1
-        );
         self.inner.database.read(|sql| {
-            let plan = Plan::new(sql, query)?;
-            let mut found = vec![];
-            for rows in plan.pages(sql, &before)? {
-                found = select(sql, &rows, &order)?;
-                if found.len() > limit {
-                    break;
-                }
-            }
-            let more = found.len() > limit;
-            found.truncate(limit);
-            let last = found.last().filter(|_| more);
-            let next_cursor = last.map(|(key, dump)| format!("d{}-{key}", dump.crashed_at_ms));
-            let items = found.into_iter().map(|(_, dump)| dump).collect();
-            Ok(Page { items, next_cursor })
+            let query = words::known(sql, query)?;
+            let plan = Plan::new(sql, &query)?;
+            let found = search(sql, &plan, &plan.windows(), page.cursor.as_deref(), limit)?;
+            let items = found.items.iter().map(|key| by_key(sql, *key));
+            Ok(Page {
+                items: items.collect::<Result<_, _>>()?,
+                next_cursor: found.next_cursor,
+                searched_to_ms: found.searched_to_ms,
+            })
         })
     }
 
@@ -81,31 +63,25 @@ impl Store {
                 let text = "SELECT dumps FROM totals";
                 return Ok(Some(from_sql(sql.query_row(text, [], |row| row.get(0))?)));
             }
-            let plan = Plan::new(sql, query)?;
+            let query = words::known(sql, query)?;
+            let plan = Plan::new(sql, &query)?;
             if !plan.is_few() {
                 return Ok(None);
             }
-            let rows = plan.rows();
-            let mut statement = sql.prepare_cached(&format!("SELECT count(*) {}", rows.sql))?;
-            let count = statement.query_row(params_from_iter(rows.parameters), |row| row.get(0))?;
+            let hits = plan.hits();
+            let mut statement =
+                sql.prepare_cached(&format!("{} SELECT count(*) FROM hits", hits.sql))?;
+            let count = statement.query_row(params_from_iter(hits.parameters), |row| row.get(0))?;
             Ok(Some(from_sql(count)))
         })
     }
 
     /// One dump as lists have it.
     pub fn dump_summary(&self, id: &DumpId) -> Result<DumpSummary, StoreError> {
-        let condition = Condition {
-            sql: format!("FROM {JOIN} WHERE d.id = ?"),
-            parameters: vec![String::from(id.clone()).into()],
-        };
-        let found = self
-            .inner
-            .database
-            .read(|sql| select(sql, &condition, ""))?;
-        let (_, summary) = found
-            .into_iter()
-            .next()
-            .ok_or(StoreError::NotFound("dump"))?;
+        let summary = self.inner.database.read(|sql| {
+            let key = key_of(sql, id)?.ok_or(StoreError::NotFound("dump"))?;
+            by_key(sql, key)
+        })?;
         Ok(summary)
     }
 
@@ -183,30 +159,74 @@ fn parse_cursor(cursor: &str) -> Result<(i64, i64), StoreError> {
     parse().ok_or(StoreError::BadCursor)
 }
 
-/// Dumps with their keys.
-fn select(
+/// The keys of a page, looked for in parts of these sizes.
+fn search(
     sql: &Transaction<'_>,
-    condition: &Condition,
-    order: &str,
-) -> Result<Vec<(i64, DumpSummary)>, StoreError> {
-    let text = format!("SELECT {COLUMNS} {} {order}", condition.sql);
-    let mut statement = sql.prepare_cached(&text)?;
-    let mut rows = statement.query(params_from_iter(&condition.parameters))?;
-    let mut labels: HashMap<i64, BTreeMap<String, String>> = HashMap::new();
-    let mut found = vec![];
-    while let Some(row) = rows.next()? {
-        let mut summary = summary(row)?;
-        if let (Some(container), Some(key)) =
-            (&mut summary.container, row.get::<_, Option<i64>>(8)?)
-        {
-            container.labels = match labels.entry(key) {
-                Entry::Occupied(known) => known.get().clone(),
-                Entry::Vacant(new) => new.insert(read_labels(sql, key)?).clone(),
-            };
-        }
-        found.push((row.get(31)?, summary));
+    plan: &Plan<'_>,
+    windows: &[Option<i64>],
+    cursor: Option<&str>,
+    limit: usize,
+) -> Result<Page<i64>, StoreError> {
+    let mut before = Condition::default();
+    if let Some(cursor) = cursor {
+        let (at, key) = parse_cursor(cursor)?;
+        before
+            .sql
+            .push_str(" AND (d.crashed_at_ms, d.key) < (?, ?)");
+        before.parameters = vec![at.into(), key.into()];
     }
-    Ok(found)
+    let order = format!("{} LIMIT {}", plan.newest_first(), limit + 1);
+    let (mut found, mut end) = (vec![], None);
+    for size in windows {
+        let window = plan.window(sql, *size, &before)?;
+        found = keys(sql, &window.rows, &order)?;
+        end = window.end;
+        if found.len() > limit || end.is_none() {
+            break;
+        }
+    }
+    let more = found.len() > limit;
+    found.truncate(limit);
+    let searched_to_ms = end.filter(|_| !more);
+    let last = found.last().filter(|_| more);
+    let next = match (last, searched_to_ms) {
+        (Some((key, at)), _) => Some((*at, *key)),
+        // Everything that happened then was looked at.
+        (None, Some(at)) => Some((at, 0)),
+        (None, None) => None,
+    };
+    Ok(Page {
+        items: found.into_iter().map(|(key, _)| key).collect(),
+        next_cursor: next.map(|(at, key)| format!("d{at}-{key}")),
+        searched_to_ms,
+    })
+}
+
+/// Keys and times of dumps.
+fn keys(
+    sql: &Transaction<'_>,
+    rows: &Condition,
+    order: &str,
+) -> Result<Vec<(i64, i64)>, StoreError> {
+    // What is shown of them is read afterwards: to sort it with them would take long.
+    let text = format!("SELECT d.key, d.crashed_at_ms {} {order}", rows.sql);
+    let mut statement = sql.prepare_cached(&text)?;
+    let found = statement.query_map(params_from_iter(&rows.parameters), |row| {
+        Ok((row.get(0)?, row.get(1)?))
+    })?;
+    Ok(found.collect::<Result<_, _>>()?)
+}
+
+/// The dump of a key, which comes from the same snapshot.
+fn by_key(sql: &Transaction<'_>, key: i64) -> Result<DumpSummary, StoreError> {
+    let text = format!("SELECT {COLUMNS} FROM {JOIN} WHERE d.key = ?1");
+    let (mut dump, container) = sql
+        .prepare_cached(&text)?
+        .query_row([key], |row| Ok((summary(row)?, row.get(8)?)))?;
+    if let (Some(known), Some(key)) = (&mut dump.container, container) {
+        known.labels = read_labels(sql, key)?;
+    }
+    Ok(dump)
 }
 
 fn read_labels(
@@ -291,4 +311,61 @@ pub(crate) fn key_of(sql: &Transaction<'_>, id: &DumpId) -> Result<Option<i64>, 
         .query_row([id.as_str()], |row| row.get(0))
         .optional()?;
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// Sixty crashes, two at a time, on three hosts in turn; every seventh is of SIGBUS.
+    fn some_dumps() -> rusqlite::Connection {
+        let sql = crate::database::in_memory().unwrap();
+        for number in 0..60_i64 {
+            let id = String::from(DumpId::from_bytes([u8::try_from(number).unwrap(); 16]));
+            let signal = if number % 7 == 0 { "SIGBUS" } else { "SIGSEGV" };
+            sql.execute(
+                "INSERT INTO dumps (id, crashed_at_ms, host, signal, signal_number, pid, name, command,
+                     status, kept, truncated, core_bytes, stored_bytes, kernel)
+                 VALUES (?1, ?2, ?3, ?4, 7, 1, 'a', 'a', 'pending', 'none', 0, 0, 0, 'k')",
+                (id, 1000 + number / 2, format!("node{}", number % 3), signal),
+            )
+            .unwrap();
+        }
+        sql
+    }
+
+    #[test]
+    fn a_search_in_parts_finds_each_crash_once_and_says_where_it_stopped() {
+        let mut connection = some_dumps();
+        let sql = connection.transaction().unwrap();
+        for text in [
+            "signal:SIGBUS kernel:k",
+            "host:node1 -signal:SIGSEGV",
+            "kernel:k",
+            "comm:b",
+        ] {
+            let query = Query::parse(text).unwrap();
+            let plan = Plan::new(&sql, &query).unwrap();
+            let all = search(&sql, &plan, &[None], None, 100).unwrap();
+            assert_eq!(all.next_cursor, None, "{text}");
+            for windows in [&[Some(1)][..], &[Some(5)], &[Some(2), Some(9)], &[Some(60)]] {
+                let (mut found, mut cursor, mut stops) = (vec![], None::<String>, 0);
+                loop {
+                    let page = search(&sql, &plan, windows, cursor.as_deref(), 3).unwrap();
+                    assert!(page.items.len() <= 3);
+                    assert!(page.searched_to_ms.is_none() || page.next_cursor.is_some());
+                    stops += usize::from(page.searched_to_ms.is_some());
+                    found.extend(page.items);
+                    cursor = page.next_cursor;
+                    if cursor.is_none() {
+                        break;
+                    }
+                }
+                assert_eq!(found, all.items, "{text} {windows:?}");
+                // Of what nothing matches every part ends without a full page.
+                assert!(stops > 0 || text != "comm:b", "{text} {windows:?}");
+            }
+        }
+    }
 }

@@ -7,18 +7,26 @@ use crate::facets;
 use crate::histogram;
 use crate::lifecycle::State;
 use crate::query::Query;
-use crate::query::of_groups;
+use crate::query::of_groups::{self, Found};
+use crate::query::sql::Condition;
+use crate::query::words;
 use crate::store::{Histogram, Store, StoreError};
 use crate::types::{Count, GroupSummary, Page, PageRequest};
 use aground_analyzer::report::Signature;
 use rusqlite::types::Value;
 use rusqlite::{OptionalExtension, Row, Transaction, params, params_from_iter};
+use std::time::{Duration, Instant};
 
 /// Distinct values per facet that a summary shows.
 const SHOWN_VALUES: i64 = 20;
+/// Groups whose crashes are looked at in one go.
+const GROUPS_AT_ONCE: i64 = 64;
+/// After so long a search for groups ends with what it has; the next page goes on.
+const SEARCH_TIME: Duration = Duration::from_millis(25);
 
 impl Store {
-    /// A page of groups, last seen first; only groups with a dump that matches. Counts are of
+    /// A page of groups, last seen first; only groups with a dump that matches. Where that takes
+    /// long, it has those that were found soon, and the next page has the rest. Counts are of
     /// the whole group. `buckets` counts per bucket of `window_ms` / `buckets` back from
     /// `now_ms` fill the histogram.
     pub fn groups(
@@ -30,19 +38,19 @@ impl Store {
         self.may_ask(query)?;
         let limit = bounded(page.limit);
         self.inner.database.read(|sql| {
-            let (sql_text, parameters) = page_query(sql, query, page, limit)?;
-            let mut statement = sql.prepare_cached(&sql_text)?;
-            let rows = statement.query_map(params_from_iter(parameters), Totals::read)?;
-            let mut totals = rows.collect::<Result<Vec<_>, _>>()?;
-            let more = totals.len() > limit;
-            totals.truncate(limit);
-            let items = totals
+            let query = words::known(sql, query)?;
+            let found = of_groups::condition(sql, &query)?;
+            let pace = (GROUPS_AT_ONCE, SEARCH_TIME);
+            let found = page_of(sql, &found, page.cursor.as_deref(), limit, pace)?;
+            let items = found
+                .items
                 .iter()
-                .map(|totals| summary(sql, totals, histogram))
-                .collect::<Result<Vec<_>, _>>()?;
-            let last = items.last().filter(|_| more);
-            let next_cursor = last.map(|group| format!("g{}-{}", group.last_seen_ms, group.id));
-            Ok(Page { items, next_cursor })
+                .map(|totals| summary(sql, totals, histogram));
+            Ok(Page {
+                items: items.collect::<Result<_, _>>()?,
+                next_cursor: found.next_cursor,
+                searched_to_ms: found.searched_to_ms,
+            })
         })
     }
 
@@ -92,32 +100,96 @@ impl Totals {
     }
 }
 
-fn page_query(
+/// When a group was seen last, and its id: the order of the list.
+type Place = (i64, String);
+
+/// The groups of a page.
+fn page_of(
     sql: &Transaction<'_>,
-    query: &Query,
-    page: &PageRequest,
+    found: &Found,
+    cursor: Option<&str>,
     limit: usize,
-) -> Result<(String, Vec<Value>), StoreError> {
+    (at_once, time): (i64, Duration),
+) -> Result<Page<Totals>, StoreError> {
+    let mut from = cursor.map(parse_cursor).transpose()?;
+    let mut items: Vec<Totals> = vec![];
+    let started = Instant::now();
+    let (next, searched_to_ms) = loop {
+        // Where crashes of each are looked at, some groups at a time until time is up.
+        let end = if found.looks_at_crashes {
+            place_after(sql, from.as_ref(), at_once)?
+        } else {
+            None
+        };
+        let wanted = limit + 1 - items.len();
+        items.extend(between(sql, &found.condition, [&from, &end], wanted)?);
+        if items.len() > limit {
+            items.truncate(limit);
+            let last = items.last();
+            break (last.map(|last| (last.last_seen_ms, last.id.clone())), None);
+        }
+        match end {
+            None => break (None, None),
+            Some(end) if started.elapsed() >= time => {
+                let at = end.0;
+                break (Some(end), Some(at));
+            }
+            Some(end) => from = Some(end),
+        }
+    };
+    Ok(Page {
+        items,
+        next_cursor: next.map(|(at, id)| format!("g{at}-{id}")),
+        searched_to_ms,
+    })
+}
+
+/// The place of the group that is so many after another; `None` when there are fewer.
+fn place_after(
+    sql: &Transaction<'_>,
+    from: Option<&Place>,
+    groups: i64,
+) -> Result<Option<Place>, StoreError> {
+    let (at, id) = from.cloned().unwrap_or((i64::MAX, String::new()));
+    let found = sql
+        .prepare_cached(
+            "SELECT last_seen_ms, id FROM groups WHERE (last_seen_ms, id) < (?1, ?2)
+             ORDER BY last_seen_ms DESC, id DESC LIMIT 1 OFFSET ?3",
+        )?
+        .query_row(params![at, id, groups.saturating_sub(1)], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
+        .optional()?;
+    Ok(found)
+}
+
+/// Groups that meet a condition after one place up to another, last seen first.
+fn between(
+    sql: &Transaction<'_>,
+    condition: &Condition,
+    [from, to]: [&Option<Place>; 2],
+    limit: usize,
+) -> Result<Vec<Totals>, StoreError> {
     let mut text =
         "SELECT g.id, g.title, g.crashes, g.first_seen_ms, g.last_seen_ms, g.state FROM groups g WHERE TRUE"
             .to_owned();
     let mut parameters: Vec<Value> = vec![];
-    if let Some(cursor) = &page.cursor {
-        let (at, id) = parse_cursor(cursor)?;
-        text.push_str(" AND (g.last_seen_ms, g.id) < (?, ?)");
-        parameters.extend([Value::from(at), Value::from(id)]);
+    for (place, compare) in [(from, "<"), (to, ">=")] {
+        if let Some((at, id)) = place {
+            text.push_str(" AND (g.last_seen_ms, g.id) ");
+            text.push_str(compare);
+            text.push_str(" (?, ?)");
+            parameters.extend([Value::from(*at), Value::from(id.clone())]);
+        }
     }
-    let condition = of_groups::condition(sql, query)?;
     text.push_str(" AND ");
     text.push_str(&condition.sql);
-    parameters.extend(condition.parameters);
+    parameters.extend(condition.parameters.iter().cloned());
     text.push_str(" ORDER BY g.last_seen_ms DESC, g.id DESC LIMIT ?");
-    parameters.push(
-        to_sql(u64::try_from(limit).unwrap_or(u64::MAX))
-            .saturating_add(1)
-            .into(),
-    );
-    Ok((text, parameters))
+    parameters.push(to_sql(u64::try_from(limit).unwrap_or(u64::MAX)).into());
+    let mut statement = sql.prepare_cached(&text)?;
+    let rows = statement.query_map(params_from_iter(parameters), Totals::read)?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 fn parse_cursor(cursor: &str) -> Result<(i64, String), StoreError> {
@@ -265,4 +337,51 @@ pub(crate) fn leave(sql: &Transaction<'_>, group: &str) -> Result<(), StoreError
     )?
     .execute([group])?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_search_that_ends_early_goes_on_where_it_ended() {
+        let mut connection = crate::database::in_memory().unwrap();
+        let sql = connection.transaction().unwrap();
+        for number in 0..50_i64 {
+            sql.execute(
+                "INSERT INTO groups (id, hash, signature_version, signature_kind, title, crashes, first_seen_ms, last_seen_ms)
+                 VALUES (?1, ?1, 1, 'symbolic', 't', ?2, 0, ?3)",
+                (format!("{number:016x}"), number % 5, number / 3),
+            )
+            .unwrap();
+        }
+        let found = Found {
+            condition: Condition {
+                sql: "g.crashes = 3".to_owned(),
+                parameters: vec![],
+            },
+            looks_at_crashes: true,
+        };
+        let forever = (1000, Duration::MAX);
+        let all = page_of(&sql, &found, None, 100, forever).unwrap();
+        assert_eq!((all.items.len(), all.next_cursor), (10, None));
+        assert_eq!(all.searched_to_ms, None);
+        for (at_once, limit) in [(1, 3), (4, 3), (7, 100), (60, 2)] {
+            let (mut ids, mut cursor, mut stops) = (vec![], None::<String>, 0);
+            loop {
+                let pace = (at_once, Duration::ZERO);
+                let page = page_of(&sql, &found, cursor.as_deref(), limit, pace).unwrap();
+                stops += usize::from(page.searched_to_ms.is_some());
+                ids.extend(page.items.into_iter().map(|totals| totals.id));
+                cursor = page.next_cursor;
+                if cursor.is_none() {
+                    break;
+                }
+            }
+            let expected: Vec<_> = all.items.iter().map(|totals| totals.id.clone()).collect();
+            assert_eq!(ids, expected, "{at_once} {limit}");
+            assert!(stops > 0 || at_once == 60, "{at_once} {limit}");
+        }
+    }
 }

@@ -5,8 +5,9 @@
 
 use crate::database::from_sql;
 use crate::query::Query;
+use crate::query::of_groups::everything;
 use crate::query::plan::{Plan, newest};
-use crate::query::sql::Condition;
+use crate::query::words;
 use crate::store::{Histogram, Store, StoreError};
 use rusqlite::types::Value;
 use rusqlite::{Transaction, params, params_from_iter};
@@ -112,22 +113,24 @@ fn of_query(sql: &Transaction<'_>, query: &Query, window: Histogram) -> Result<T
             cut: false,
         });
     };
-    let plan = Plan::new(sql, query)?;
+    let query = words::known(sql, query)?;
+    let plan = Plan::new(sql, &query)?;
     let mut start = frame.start;
     if !plan.is_few()
-        && let (Some(oldest), _) = newest(sql, LOOKED_AT, &Condition::default())?
+        && let Some(oldest) = newest(sql, LOOKED_AT, &everything())?.at
     {
         start = start.max(oldest.saturating_sub(1));
     }
     let rows = plan.rows();
     let text = format!(
-        "SELECT (d.crashed_at_ms - ? - 1) / ?, count(*) {} AND d.crashed_at_ms > ? AND d.crashed_at_ms <= ? GROUP BY 1",
+        "WITH hits AS MATERIALIZED (SELECT d.crashed_at_ms AS at {} AND d.crashed_at_ms > ? AND d.crashed_at_ms <= ?)
+         SELECT (at - ? - 1) / ?, count(*) FROM hits GROUP BY 1",
         rows.sql
     );
     // A bucket holds its end and not its start: a crash at this very moment is in the last one.
-    let first = [frame.start, frame.width].map(Value::from);
-    let last = [start, frame.end].map(Value::from);
-    let parameters = first.into_iter().chain(rows.parameters).chain(last);
+    let window = [start, frame.end].map(Value::from);
+    let buckets = [frame.start, frame.width].map(Value::from);
+    let parameters = rows.parameters.into_iter().chain(window).chain(buckets);
     let mut statement = sql.prepare_cached(&text)?;
     let mut rows = statement.query(params_from_iter(parameters))?;
     while let Some(row) = rows.next()? {

@@ -5,7 +5,7 @@ use crate::files::{self, FAILURE};
 use crate::store::{Store, StoreError, now_ms};
 use crate::types::DumpStatus;
 use aground_helper::id::DumpId;
-use rusqlite::{OptionalExtension, Transaction, params};
+use rusqlite::{Transaction, params};
 
 /// An analysis somebody has leased.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,26 +16,38 @@ pub struct Job {
     pub attempts: u32,
     /// When it was queued, milliseconds since the epoch.
     pub queued_at_ms: i64,
+    /// Whether no memory was kept of the crash: its report says what the record says.
+    pub bare: bool,
 }
 
 impl Store {
     /// Leases the oldest waiting analysis for `lease_ms` milliseconds.
     pub fn lease_job(&self, lease_ms: i64) -> Result<Option<Job>, StoreError> {
+        Ok(self.lease_jobs(lease_ms, 1)?.pop())
+    }
+
+    /// Leases the oldest waiting analysis. When no memory was kept of that crash, there is little
+    /// to do: then those of at most `most` crashes, the oldest of which no memory was kept.
+    pub fn lease_jobs(&self, lease_ms: i64, most: usize) -> Result<Vec<Job>, StoreError> {
         self.inner.database.write(|sql| {
             let now = now_ms();
-            let leased: Option<(i64, u32, i64)> = sql
-                .prepare_cached(
-                    "UPDATE jobs SET attempts = attempts + 1, locked_until_ms = ?2, again = 0
-                     WHERE dump = (SELECT dump FROM jobs WHERE locked_until_ms <= ?1 ORDER BY queued_at_ms, dump LIMIT 1)
-                     RETURNING dump, attempts, queued_at_ms",
-                )?
-                .query_row(params![now, now.saturating_add(lease_ms)], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
-                .optional()?;
-            let Some((key, attempts, queued_at_ms)) = leased else { return Ok(None) };
-            let id = sql
-                .prepare_cached("UPDATE dumps SET status = ?2 WHERE key = ?1 RETURNING id")?
-                .query_row(params![key, DumpStatus::Analyzing.as_str()], |row| crate::dumps::id_column(row, 0))?;
-            Ok(Some(Job { id, attempts, queued_at_ms }))
+            let mut waiting = sql.prepare_cached(
+                "SELECT j.dump, d.kept = 'none' AND d.memory_bytes = 0 FROM jobs j JOIN dumps d ON d.key = j.dump
+                 WHERE j.locked_until_ms <= ?1 ORDER BY j.queued_at_ms, j.dump LIMIT ?2",
+            )?;
+            let most = i64::try_from(most).unwrap_or(i64::MAX);
+            let found = waiting.query_map([now, most], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            let found: Vec<(i64, bool)> = found.collect::<Result<_, _>>()?;
+            let mut jobs = vec![];
+            for (key, bare) in found {
+                if jobs.is_empty() || bare {
+                    jobs.push(lease(sql, key, now.saturating_add(lease_ms), bare)?);
+                }
+                if jobs.iter().any(|job| !job.bare) {
+                    break;
+                }
+            }
+            Ok(jobs)
         })
     }
 
@@ -116,6 +128,26 @@ impl Store {
             end(sql, id)
         })
     }
+}
+
+fn lease(sql: &Transaction<'_>, key: i64, until_ms: i64, bare: bool) -> Result<Job, StoreError> {
+    let (attempts, queued_at_ms) = sql
+        .prepare_cached(
+            "UPDATE jobs SET attempts = attempts + 1, locked_until_ms = ?2, again = 0 WHERE dump = ?1
+             RETURNING attempts, queued_at_ms",
+        )?
+        .query_row([key, until_ms], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let id = sql
+        .prepare_cached("UPDATE dumps SET status = ?2 WHERE key = ?1 RETURNING id")?
+        .query_row(params![key, DumpStatus::Analyzing.as_str()], |row| {
+            crate::dumps::id_column(row, 0)
+        })?;
+    Ok(Job {
+        id,
+        attempts,
+        queued_at_ms,
+        bare,
+    })
 }
 
 /// Takes a dump's job out of the queue, or to its end when there was reason for another analysis.

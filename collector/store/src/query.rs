@@ -17,6 +17,7 @@ mod ranges;
 pub(crate) mod sql;
 mod terms;
 mod time;
+pub(crate) mod words;
 
 pub use columns::countable;
 pub use fields::{FIELDS, FieldInfo, Values, field, names};

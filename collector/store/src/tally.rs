@@ -2,6 +2,7 @@
 
 use crate::database::from_sql;
 use crate::query::plan::Plan;
+use crate::query::words;
 use crate::query::{Query, QueryError, columns};
 use crate::store::{Store, StoreError};
 use rusqlite::params_from_iter;
@@ -120,7 +121,8 @@ impl Store {
     pub fn tally(&self, request: &TallyRequest) -> Result<Tally, StoreError> {
         self.may_ask(&request.query)?;
         self.inner.database.read(|sql| {
-            let rows = Plan::new(sql, &request.query)?.rows();
+            let query = words::known(sql, &request.query)?;
+            let rows = Plan::new(sql, &query)?.rows();
             let expressions: Vec<&str> = request.by.0.iter().map(|c| c.sql.as_str()).collect();
             let text = format!(
                 "SELECT d.crashed_at_ms, d.group_id, {} {} ORDER BY d.crashed_at_ms DESC LIMIT {}",

@@ -198,6 +198,11 @@ pub struct Page<T> {
     pub items: Vec<T>,
     /// Hand this back to get the next page; `None` on the last.
     pub next_cursor: Option<String>,
+    /// How far back the search went for this page, milliseconds since the epoch, when it stopped
+    /// before the page was full so as to answer soon. The next page goes on from there, and an
+    /// empty one says nothing about what is beyond.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub searched_to_ms: Option<i64>,
 }
 
 /// Which page.

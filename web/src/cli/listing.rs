@@ -152,11 +152,13 @@ pub async fn fetch<T: DeserializeOwned>(
             }
         }
         let page: Page<T> = session.client.get(&target).await?;
-        let empty = page.items.is_empty();
         items.extend(page.items);
-        match page.next_cursor {
-            Some(next) if !empty => cursor = format!("cursor={}", crate::client::encode(&next)),
-            _ => return Ok(items),
+        // A page without items may be one of many that were searched for few.
+        let next = page.next_cursor;
+        let next = next.map(|next| format!("cursor={}", crate::client::encode(&next)));
+        match next.filter(|next| *next != cursor) {
+            Some(next) => cursor = next,
+            None => return Ok(items),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::given::*;
 use aground_daemon::Daemon;
+use aground_helper::record::Kept;
 use aground_store::types::DumpStatus;
 use std::fs;
 use std::path::Path;
@@ -391,5 +392,38 @@ async fn several_workers_work_at_the_same_time() {
     for id in &ids {
         assert_eq!(concluded(&daemon, id).summary.status, DumpStatus::Analyzed);
     }
+    daemon.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn crashes_without_memory_are_grouped_without_a_worker() {
+    let given = Given::analyzer("exit 1");
+    // More than are concluded together; one has its memory, and its worker fails.
+    let ids: Vec<_> = (1..=70)
+        .map(|number| {
+            let mut record = record(number);
+            let entry = given.state("spool/ready").join(record.id.as_str());
+            if number != 40 {
+                record.capture.kept = Kept::None;
+            }
+            write_entry(&entry, &record);
+            if number != 40 {
+                fs::remove_file(entry.join("core.zst")).unwrap();
+            }
+            record.id
+        })
+        .collect();
+    let daemon = given.start().await;
+    for (number, id) in (1..).zip(&ids) {
+        let dump = concluded(&daemon, id);
+        let expected = match number {
+            40 => DumpStatus::Failed,
+            _ => DumpStatus::Analyzed,
+        };
+        assert_eq!(dump.summary.status, expected, "{number}");
+        assert_eq!(dump.report.map(|report| report.revision), Some(1));
+    }
+    let status = daemon.status().store;
+    assert_eq!((status.dumps, status.groups, status.pending), (70, 1, 0));
     daemon.shutdown().await;
 }

@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 const TOLD_EVERY: u64 = 50_000;
 /// Crashes taken in together, as the service does with those that wait.
 const BATCH: u64 = 64;
+/// Crashes of each kind that come alone.
+const ALONE: u64 = 500;
 /// Dumps whose files stay. A file of a few kilobytes takes a block of the disk, and what is timed
 /// reads none but those of the newest.
 const FILES_KEPT: usize = 5_000;
@@ -94,6 +96,32 @@ fn take_in(
         && let Some(old) = newest.pop_front()
     {
         fs::remove_dir_all(directory.join(layout::DUMPS).join(old.as_str()))?;
+    }
+    Ok(())
+}
+
+/// Takes crashes in that come alone: of bugs that are known, and of new ones, whose stacks are
+/// compared with those of other groups.
+pub fn one_by_one(store: &Store, directory: &Path, size: Size) -> Result<(), Box<dyn Error>> {
+    for (what, bugs) in [("known", size.bugs), ("new", 100 * size.bugs)] {
+        let (mut admitted, mut assigned) = (vec![], vec![]);
+        let begin = size.crashes + bugs;
+        for number in begin..begin + ALONE {
+            let crash = Crash::new(number, begin + ALONE, bugs, size.now_ms);
+            let entry = spool(directory, &crash)?;
+            let started = Instant::now();
+            store.admit(&crash.record, &entry)?;
+            admitted.push(started.elapsed());
+            let started = Instant::now();
+            store.assign(&crash.record.id, &crash.report, None)?;
+            assigned.push(started.elapsed());
+            store.remove_dump(&crash.record.id)?;
+        }
+        println!(
+            "alone, of {what} bugs: admitted in {}, report and group in {}",
+            quantiles(&mut admitted),
+            quantiles(&mut assigned)
+        );
     }
     Ok(())
 }

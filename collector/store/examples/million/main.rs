@@ -34,5 +34,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let store = Store::open(&directory)?;
     fill::fill(&store, &directory, size)?;
+    fill::one_by_one(&store, &directory, size)?;
     questions::ask(&store, size)
 }

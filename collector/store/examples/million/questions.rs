@@ -3,6 +3,7 @@
 use crate::Size;
 use crate::crash::{HOSTS, Numbers, SERVICES, function};
 use crate::fill::quantiles;
+use aground_store::lifecycle::{Actor, Change};
 use aground_store::types::PageRequest;
 use aground_store::{Histogram, Query, Store};
 use std::error::Error;
@@ -10,13 +11,15 @@ use std::time::Instant;
 
 /// Times each question is asked.
 const ROUNDS: u64 = 200;
+/// Crashes of the group that others are merged into.
+const MERGED: u64 = 100_000;
 /// Rows of a page, as the web shows them.
 const ROWS: usize = 50;
 
 type Question = (&'static str, fn(&mut Numbers) -> String);
 
 /// Searches by the values that the generator gives.
-const SEARCHES: [Question; 20] = [
+const SEARCHES: [Question; 23] = [
     ("nothing", |_| String::new()),
     ("image", |n| {
         format!(
@@ -80,6 +83,28 @@ const SEARCHES: [Question; 20] = [
     ("build id", |n| {
         format!("module:/srv/service{}/bin/server", n.below(SERVICES))
     }),
+    ("a phrase", |n| {
+        format!(
+            "\"request {} of tenant{}\"",
+            n.below(1_000_000),
+            n.below(500)
+        )
+    }),
+    ("a function that many have", |n| {
+        format!(
+            "function:{} host:node{:02}",
+            function(30_000 + n.below(60)),
+            n.below(HOSTS)
+        )
+    }),
+    ("two that hardly meet", |n| {
+        format!(
+            "cpu:\"Processor {}\" label:team=team{} exe:/srv/service{}/bin/server",
+            n.below(7),
+            n.below(12),
+            n.below(SERVICES)
+        )
+    }),
     ("first seen lately", |_| {
         "first_seen:48h crashes:>10".to_owned()
     }),
@@ -128,28 +153,62 @@ pub fn ask(store: &Store, size: Size) -> Result<(), Box<dyn Error>> {
     println!("{} groups", groups.len());
     time("group page", |n| {
         let index = usize::try_from(n.below(u64::try_from(groups.len())?))?;
-        let id = groups.get(index).ok_or("no group")?;
+        let (_, id) = groups.get(index).ok_or("no group")?;
         store.group(id, month)?;
         let query = Query::default().with_filter(&format!("group={id}"))?;
         store.dumps(&query, &page)?;
         Ok(())
     })?;
-    // The largest ones.
+    time("nearest groups of a crash", |n| {
+        let index = usize::try_from(n.below(u64::try_from(groups.len())?))?;
+        let (_, id) = groups.get(index).ok_or("no group")?;
+        store.like(&store.group(id, day)?.latest)?;
+        Ok(())
+    })?;
     let mut by_size = groups.clone();
     by_size.truncate(50);
     time("group page of those seen last", |n| {
         let index = usize::try_from(n.below(u64::try_from(by_size.len())?))?;
-        let id = by_size.get(index).ok_or("no group")?;
+        let (_, id) = by_size.get(index).ok_or("no group")?;
         store.group(id, month)?;
         let query = Query::default().with_filter(&format!("group={id}"))?;
         store.dumps(&query, &page)?;
         Ok(())
     })?;
+    merge(store, groups)
+}
+
+/// Merges the largest groups into one of so many crashes, and takes the last merge back: whoever
+/// writes waits meanwhile.
+fn merge(store: &Store, mut groups: Vec<(u64, String)>) -> Result<(), Box<dyn Error>> {
+    let by = Actor::aground();
+    groups.sort();
+    let Some((mut crashes, into)) = groups.pop() else {
+        return Ok(());
+    };
+    let mut last = None;
+    while crashes < MERGED
+        && let Some((more, group)) = groups.pop()
+    {
+        let into = into.clone();
+        let started = Instant::now();
+        store.change_group(&by, &group, Change::Merge { into })?;
+        crashes += more;
+        last = Some((group, more, started.elapsed()));
+    }
+    if let Some((_, more, took)) = last {
+        let started = Instant::now();
+        store.undo_group_change(&by, &into, None)?;
+        println!(
+            "a group of {more} merged into one of {crashes}: {took:?}; taken back: {:?}",
+            started.elapsed()
+        );
+    }
     Ok(())
 }
 
-/// Ids of all groups, last seen first.
-fn all_groups(store: &Store, day: Histogram) -> Result<Vec<String>, Box<dyn Error>> {
+/// Ids of all groups with their crashes, last seen first.
+fn all_groups(store: &Store, day: Histogram) -> Result<Vec<(u64, String)>, Box<dyn Error>> {
     let mut ids = vec![];
     let mut page = PageRequest {
         limit: 1000,
@@ -157,7 +216,7 @@ fn all_groups(store: &Store, day: Histogram) -> Result<Vec<String>, Box<dyn Erro
     };
     loop {
         let found = store.groups(&Query::default(), &page, day)?;
-        ids.extend(found.items.into_iter().map(|group| group.id));
+        ids.extend(found.items.into_iter().map(|group| (group.count, group.id)));
         page.cursor = found.next_cursor;
         if page.cursor.is_none() {
             return Ok(ids);

@@ -18,6 +18,8 @@ pub(super) struct Word {
 #[derive(Clone)]
 pub(super) struct Value {
     pub(super) pieces: Vec<String>,
+    /// Whether it ends with a closing quote.
+    pub(super) quoted: bool,
 }
 
 impl Value {
@@ -34,7 +36,10 @@ impl Word {
         Self {
             negated,
             field: Some(field.to_owned()),
-            value: Value { pieces },
+            value: Value {
+                pieces,
+                quoted: false,
+            },
             start: 0,
             value_at: length - value.len(),
             end: length,
@@ -77,7 +82,10 @@ fn read_word(start: usize, length: usize, rest: &mut Characters<'_>) -> Result<W
     let mut word = Word {
         negated: false,
         field: None,
-        value: Value { pieces: vec![] },
+        value: Value {
+            pieces: vec![],
+            quoted: false,
+        },
         start,
         value_at: start,
         end: length,
@@ -102,6 +110,7 @@ fn read_word(start: usize, length: usize, rest: &mut Characters<'_>) -> Result<W
             '*' => word.value.pieces.push(std::mem::take(&mut piece)),
             other => piece.push(other),
         }
+        word.value.quoted = character == '"';
         first = false;
     }
     word.value.pieces.push(piece);

@@ -11,24 +11,41 @@ use crate::assign::line;
 use crate::dumps::JOIN;
 use crate::facets::{folded, is_counted};
 use crate::store::StoreError;
-use rusqlite::Transaction;
 use rusqlite::types::Value;
+use rusqlite::{Transaction, params_from_iter};
 
-/// The condition on `groups g`.
-pub(crate) fn condition(sql: &Transaction<'_>, query: &Query) -> Result<Condition, StoreError> {
+/// How the groups of a query are found.
+pub(crate) struct Found {
+    /// The condition on `groups g`.
+    pub(crate) condition: Condition,
+    /// Whether crashes of each group have to be looked at.
+    pub(crate) looks_at_crashes: bool,
+}
+
+impl From<Condition> for Found {
+    fn from(condition: Condition) -> Self {
+        Self {
+            condition,
+            looks_at_crashes: false,
+        }
+    }
+}
+
+/// Says how the groups of a query are found. Counts in the database.
+pub(crate) fn condition(sql: &Transaction<'_>, query: &Query) -> Result<Found, StoreError> {
     let (of_group, of_dumps): (Vec<_>, Vec<_>) = terms(query)
         .into_iter()
         .partition(|term| term.any.iter().all(|test| is_of_group(test)));
     let mut condition = Condition::all(of_group.iter(), None);
     if of_dumps.is_empty() {
-        return Ok(condition);
+        return Ok(condition.into());
     }
     let plan = Plan::new(sql, query)?;
     if plan.is_few() {
         condition.sql.push_str(" AND g.id IN (SELECT d.group_id ");
         condition.push(plan.rows());
         condition.sql.push(')');
-        return Ok(condition);
+        return Ok(condition.into());
     }
     // What is counted of groups is computed for a scope, which takes longer than a look.
     let kept = !views::are_installed(sql)?;
@@ -37,7 +54,7 @@ pub(crate) fn condition(sql: &Transaction<'_>, query: &Query) -> Result<Conditio
         && let Some((counted, true)) = counted(only)
     {
         condition.push(counted);
-        return Ok(condition);
+        return Ok(condition.into());
     }
     for term in of_dumps.iter().filter(|_| kept) {
         if let Some((counted, _)) = counted(term) {
@@ -45,16 +62,62 @@ pub(crate) fn condition(sql: &Transaction<'_>, query: &Query) -> Result<Conditio
         }
     }
     let rest = JOIN.strip_suffix(GROUPS).unwrap_or(JOIN);
-    let exists = format!(" AND EXISTS (SELECT 1 FROM {rest} WHERE d.group_id = g.id AND ");
+    // As a value of its own, so that crashes are looked at last, and only of the groups left.
+    let exists = format!(" AND (EXISTS (SELECT 1 FROM {rest} WHERE d.group_id = g.id AND ");
     condition.sql.push_str(&exists);
     let oldest = if of_dumps.iter().any(has_words) {
-        newest(sql, SEARCHED_OF_GROUPS, &Condition::default())?.1
+        newest(sql, SEARCHED_OF_GROUPS, &everything())?.key
     } else {
         None
     };
     condition.push(Condition::all(of_dumps.iter(), oldest));
-    condition.sql.push(')');
-    Ok(condition)
+    condition.sql.push_str(")) IS TRUE");
+    Ok(Found {
+        condition,
+        looks_at_crashes: true,
+    })
+}
+
+/// The condition that everything meets.
+pub(crate) fn everything() -> Condition {
+    Condition {
+        sql: "TRUE".to_owned(),
+        parameters: vec![],
+    }
+}
+
+/// Crashes that meet a term, as they are counted in all groups; `None` where that is not known.
+/// Those without a group yet are not in it.
+pub(crate) fn counted_crashes(
+    sql: &Transaction<'_>,
+    term: &Term<'_>,
+) -> Result<Option<i64>, StoreError> {
+    let facets = term.any.iter().map(|test| facet(test));
+    let Some(facets) = facets.collect::<Option<Vec<_>>>() else {
+        return Ok(None);
+    };
+    // Of a scope nothing is counted beforehand.
+    if views::are_installed(sql)? {
+        return Ok(None);
+    }
+    let mut sum = 0_i64;
+    for (facet, equal, globs, exact) in facets {
+        if !exact {
+            return Ok(None);
+        }
+        let equal = equal.into_iter().map(|value| ("v.value = ?", value));
+        let globs = globs.into_iter().map(|glob| ("v.value GLOB ?", glob));
+        let (conditions, values): (Vec<_>, Vec<_>) = equal.chain(globs).unzip();
+        let text = format!(
+            "SELECT coalesce(sum(v.crashes), 0) FROM facet_values v WHERE v.facet = '{facet}' AND ({})",
+            conditions.join(" OR ")
+        );
+        let crashes: i64 = sql
+            .prepare_cached(&text)?
+            .query_row(params_from_iter(values), |row| row.get(0))?;
+        sum = sum.saturating_add(crashes);
+    }
+    Ok(Some(sum))
 }
 
 /// The part of [`JOIN`] that would hide the group that is asked about.

@@ -13,6 +13,10 @@ const MOST_PHRASES: usize = 20;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Pattern {
     pieces: Vec<String>,
+    /// Whether its words are whole ones, as those in quotes are.
+    whole_words: bool,
+    /// The same with each word that its last one may be the beginning of; empty: not known.
+    endings: Vec<String>,
 }
 
 impl Pattern {
@@ -20,6 +24,16 @@ impl Pattern {
     pub(super) fn new(pieces: &[String]) -> Self {
         Self {
             pieces: pieces.iter().map(|piece| column_text(piece)).collect(),
+            whole_words: false,
+            endings: vec![],
+        }
+    }
+
+    /// The same, written in quotes or not.
+    pub(super) fn quoted(self, quoted: bool) -> Self {
+        Self {
+            whole_words: quoted && self.pieces.len() == 1,
+            ..self
         }
     }
 
@@ -29,6 +43,11 @@ impl Pattern {
             [whole] => Some(whole),
             _ => None,
         }
+    }
+
+    /// What comes before the first wildcard.
+    pub(crate) fn beginning(&self) -> &str {
+        self.pieces.first().map_or("", String::as_str)
     }
 
     /// The whole value as a part of a longer GLOB, when it has no wildcard and is not too long.
@@ -42,6 +61,8 @@ impl Pattern {
     pub(crate) fn map(&self, change: impl Fn(&str) -> String) -> Self {
         Self {
             pieces: self.pieces.iter().map(|piece| change(piece)).collect(),
+            whole_words: self.whole_words,
+            endings: vec![],
         }
     }
 
@@ -65,20 +86,46 @@ impl Pattern {
         format!("%{}%", escaped.join("%"))
     }
 
+    /// The last word, where it may be the beginning of one: in small letters, as words are kept.
+    pub(crate) fn open_word(&self) -> Option<String> {
+        let piece = self.literal().filter(|_| !self.whole_words)?;
+        let word = last_word(piece).filter(|word| word.is_ascii() && is_beginning(word))?;
+        Some(word.to_ascii_lowercase())
+    }
+
+    /// Puts the words that the last one is the beginning of in its place.
+    pub(crate) fn end_with(&mut self, words: &[String]) {
+        let Some(piece) = self.literal() else { return };
+        let Some(last) = last_word(piece) else { return };
+        let Some((before, after)) = piece.rsplit_once(last) else {
+            return;
+        };
+        self.endings = words
+            .iter()
+            .map(|word| format!("{before}{word}{after}"))
+            .collect();
+    }
+
     /// As full text is asked: the words of each piece in their order, the last by its beginning
-    /// when that has three letters. At most [`MOST_PHRASES`], without those that say the same.
+    /// when that has three letters and is not in quotes. At most [`MOST_PHRASES`], without those that say the same.
     pub(crate) fn phrases(&self) -> Vec<String> {
+        let quoted = |text: &str| format!("\"{}\"", text.replace('"', " "));
+        if !self.endings.is_empty() {
+            let any: Vec<String> = self.endings.iter().map(|text| quoted(text)).collect();
+            return vec![format!("({})", any.join(" OR "))];
+        }
         let mut phrases: Vec<String> = vec![];
         for piece in &self.pieces {
             if !piece.chars().any(char::is_alphanumeric) {
                 continue;
             }
-            let last = piece
-                .rsplit(|c: char| !c.is_alphanumeric())
-                .find(|word| !word.is_empty());
-            let beginning = last.is_some_and(|word| word.chars().count() >= 3);
-            let star = if beginning { " *" } else { "" };
-            let phrase = format!("\"{}\"{star}", piece.replace('"', " "));
+            let beginning = last_word(piece).is_some_and(is_beginning);
+            let star = if beginning && !self.whole_words {
+                " *"
+            } else {
+                ""
+            };
+            let phrase = format!("{}{star}", quoted(piece));
             if !phrases.contains(&phrase) && phrases.len() < MOST_PHRASES {
                 phrases.push(phrase);
             }
@@ -90,6 +137,17 @@ impl Pattern {
     pub(crate) fn len(&self) -> usize {
         self.pieces.iter().map(String::len).sum()
     }
+}
+
+fn last_word(piece: &str) -> Option<&str> {
+    piece
+        .rsplit(|c: char| !c.is_alphanumeric())
+        .find(|word| !word.is_empty())
+}
+
+/// Whether a word is taken for the beginning of others: numbers are whole.
+fn is_beginning(word: &str) -> bool {
+    word.chars().filter(|c| c.is_alphabetic()).count() >= 3
 }
 
 /// Escapes a text so that GLOB takes it literally: a wildcard alone in a class is itself.

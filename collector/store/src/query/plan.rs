@@ -5,6 +5,7 @@
 //! counted up to [`FEW`], which takes a few milliseconds at most, and the rarest one leads.
 
 use super::language::{Query, Test};
+use super::of_groups;
 use super::sql::{Condition, Term, searches, terms};
 use crate::dumps::JOIN;
 use crate::store::StoreError;
@@ -13,8 +14,11 @@ use rusqlite::{Transaction, params_from_iter};
 
 /// So many rows are gone through to find those of a page.
 const FEW: i64 = 5_000;
-/// Newest crashes that common words are looked for in first.
-const WINDOWS: [i64; 2] = [5_000, 50_000];
+/// Newest crashes that are gone through for a page where many may match, and where nothing but
+/// each crash itself says whether it does. What is beyond is the next page's.
+const WINDOW: i64 = 10_000;
+/// The same where words are asked for: an index tells which crashes have them.
+const WINDOWS_OF_WORDS: [i64; 2] = [5_000, 50_000];
 /// Newest crashes that common words of a group are looked for in, and no others.
 pub(crate) const SEARCHED_OF_GROUPS: i64 = 50_000;
 
@@ -22,11 +26,12 @@ pub(crate) const SEARCHED_OF_GROUPS: i64 = 50_000;
 pub(crate) struct Plan<'a> {
     terms: Vec<Term<'a>>,
     lead: Lead,
-    /// Rows that are gone through, when it is known.
-    rows: Option<i64>,
+    /// Whether few rows are gone through.
+    few: bool,
 }
 
 /// Which condition leads to the rows.
+#[derive(Clone, Copy)]
 enum Lead {
     /// A term that few crashes meet.
     Few(usize),
@@ -36,35 +41,53 @@ enum Lead {
     Time,
 }
 
+/// A part of the rows, newest first.
+pub(crate) struct Window {
+    /// `FROM … WHERE …` of the rows.
+    pub(crate) rows: Condition,
+    /// The time of the oldest crash of the part; `None` when there is nothing beyond.
+    pub(crate) end: Option<i64>,
+}
+
 impl<'a> Plan<'a> {
     /// Chooses. Counts in the database.
     pub(crate) fn new(sql: &Transaction<'_>, query: &'a Query) -> Result<Self, StoreError> {
         let terms = terms(query);
-        let mut best = (time_rows(sql, &terms)?, Lead::Time);
+        let mut rarest: Option<(i64, usize)> = None;
+        let mut ordered: Option<(i64, usize)> = None;
         for (index, term) in terms.iter().enumerate() {
-            if let Some(rows) = rows_of(sql, term)?
-                && rows < best.0.unwrap_or(FEW + 1)
-                && rows <= FEW
-            {
-                best = (Some(rows), Lead::Few(index));
+            let Some(rows) = rows_of(sql, term)? else {
+                continue;
+            };
+            let is_less = |best: Option<(i64, usize)>| best.is_none_or(|(least, _)| rows < least);
+            if is_less(rarest) {
+                rarest = Some((rows, index));
+            }
+            if in_order(term) && is_less(ordered) {
+                ordered = Some((rows, index));
             }
         }
-        if best.0.is_none_or(|rows| rows > FEW) {
-            best.1 = terms
-                .iter()
-                .position(in_order)
-                .map_or(Lead::Time, Lead::InOrder);
-        }
+        let time = time_rows(sql, &terms)?.filter(|rows| *rows <= FEW);
+        let rarest = rarest.filter(|(rows, _)| *rows <= time.unwrap_or(FEW));
+        let lead = match (rarest, time, ordered) {
+            // Of those in order a page needs only the first.
+            (Some((_, index)), ..) if terms.get(index).is_some_and(in_order) => {
+                Lead::InOrder(index)
+            }
+            (Some((_, index)), ..) => Lead::Few(index),
+            (None, None, Some((_, index))) => Lead::InOrder(index),
+            _ => Lead::Time,
+        };
         Ok(Self {
             terms,
-            lead: best.1,
-            rows: best.0.filter(|rows| *rows <= FEW),
+            lead,
+            few: rarest.is_some() || time.is_some(),
         })
     }
 
     /// Whether few crashes have to be looked at.
     pub(crate) fn is_few(&self) -> bool {
-        self.rows.is_some()
+        self.few
     }
 
     /// `FROM … WHERE …` of the rows: `dumps d`, `containers c`, `groups g`.
@@ -72,16 +95,53 @@ impl<'a> Plan<'a> {
         self.rows_from(None)
     }
 
+    /// `WITH hits AS …`: the keys of the rows alone, to be counted. Tables that only say more of a
+    /// row are left out of it, which the database does not do where it counts.
+    pub(crate) fn hits(&self) -> Condition {
+        let rows = self.rows();
+        Condition {
+            sql: format!("WITH hits AS MATERIALIZED (SELECT d.key {})", rows.sql),
+            parameters: rows.parameters,
+        }
+    }
+
+    /// The order of the rows, newest first. Few rows are sorted: the order of an index would lead
+    /// the database to another one than theirs.
+    pub(crate) fn newest_first(&self) -> &'static str {
+        match self.lead {
+            Lead::Few(_) => "ORDER BY +d.crashed_at_ms DESC, d.key DESC",
+            Lead::InOrder(_) | Lead::Time => "ORDER BY d.crashed_at_ms DESC, d.key DESC",
+        }
+    }
+
+    fn leading(&self) -> Option<usize> {
+        match self.lead {
+            Lead::Few(index) | Lead::InOrder(index) => Some(index),
+            Lead::Time => None,
+        }
+    }
+
+    fn lead(&self) -> Option<Condition> {
+        self.leading()
+            .and_then(|index| self.terms.get(index))
+            .and_then(Condition::index)
+    }
+
+    /// The terms that are asked of each row.
+    fn others(&self) -> impl Iterator<Item = &Term<'a>> {
+        let leading = self.leading();
+        let others = self.terms.iter().enumerate();
+        others
+            .filter(move |(index, _)| Some(*index) != leading)
+            .map(|(_, term)| term)
+    }
+
     /// The same; words are looked for in dumps from the one with this key on.
     fn rows_from(&self, oldest: Option<i64>) -> Condition {
         let mut found = Condition::default();
-        let lead = match self.lead {
-            Lead::Few(index) | Lead::InOrder(index) => self.terms.get(index),
-            Lead::Time => None,
-        };
-        let lead = lead.and_then(Condition::index);
-        match (&self.lead, lead) {
-            (Lead::Few(_), Some(lead)) => {
+        let joined = self.others().next().is_some();
+        match (self.lead, self.lead()) {
+            (Lead::Few(_), Some(lead)) if joined => {
                 found
                     .sql
                     .push_str("FROM (SELECT d.key AS hit FROM dumps d WHERE ");
@@ -101,58 +161,83 @@ impl<'a> Plan<'a> {
                 }
             }
         }
-        let leading = match self.lead {
-            Lead::Few(index) | Lead::InOrder(index) => Some(index),
-            Lead::Time => None,
-        };
-        let others = self.terms.iter().enumerate();
-        let others = others.filter(|(index, _)| Some(*index) != leading);
-        found.push(Condition::all(others.map(|(_, term)| term), oldest));
+        found.push(Condition::all(self.others(), oldest));
         found
     }
 
-    /// Ways to a page of rows, to be tried in order until one gives enough: where words are common,
-    /// the newest crashes alone are searched first. `before` is a condition on where the page
-    /// begins.
-    pub(crate) fn pages(
+    /// Sizes of the parts in which a page is looked for, one after the other until it is full;
+    /// `None` is all there is.
+    pub(crate) fn windows(&self) -> Vec<Option<i64>> {
+        let asks_rows = self.others().any(|term| !is_time(term));
+        if self.few || !asks_rows {
+            return vec![None];
+        }
+        if self.terms.iter().any(has_words) {
+            return WINDOWS_OF_WORDS.map(Some).to_vec();
+        }
+        vec![Some(WINDOW)]
+    }
+
+    /// The newest rows, from so many crashes. `before` is a condition on where they begin.
+    pub(crate) fn window(
         &self,
         sql: &Transaction<'_>,
+        size: Option<i64>,
         before: &Condition,
-    ) -> Result<Vec<Condition>, StoreError> {
-        let mut pages = vec![];
-        if !self.is_few() && self.terms.iter().any(has_words) {
-            for window in WINDOWS {
-                let (at, key) = newest(sql, window, before)?;
-                let mut page = self.rows_from(key);
-                page.sql.push_str(" AND d.crashed_at_ms >= ?");
-                page.parameters.push(at.map_or(Value::Null, Value::from));
-                page.push(before.clone());
-                pages.push(page);
-            }
+    ) -> Result<Window, StoreError> {
+        let Some(size) = size else {
+            let mut rows = self.rows();
+            rows.push(before.clone());
+            return Ok(Window { rows, end: None });
+        };
+        let mut all = Condition::all(self.terms.iter().filter(|term| is_time(term)), None);
+        if let Some(lead) = self.lead() {
+            all.sql.push_str(" AND ");
+            all.push(lead);
         }
-        let mut whole = self.rows();
-        whole.push(before.clone());
-        pages.push(whole);
-        Ok(pages)
+        all.push(before.clone());
+        let newest = newest(sql, size, &all)?;
+        let mut rows = self.rows_from(newest.key);
+        rows.sql.push_str(" AND d.crashed_at_ms >= ?");
+        rows.parameters
+            .push(newest.at.map_or(Value::Null, Value::from));
+        rows.push(before.clone());
+        Ok(Window {
+            rows,
+            end: newest.at.filter(|_| newest.crashes >= size),
+        })
     }
 }
 
-/// The time of the oldest of so many newest crashes, and the lowest key among them; `None` where
-/// there are no crashes.
+/// Some of the newest crashes.
+pub(crate) struct Newest {
+    /// How many there are.
+    pub(crate) crashes: i64,
+    /// The time of the oldest.
+    pub(crate) at: Option<i64>,
+    /// The lowest key.
+    pub(crate) key: Option<i64>,
+}
+
+/// At most so many newest crashes of those that meet a condition.
 pub(crate) fn newest(
     sql: &Transaction<'_>,
     crashes: i64,
-    before: &Condition,
-) -> Result<(Option<i64>, Option<i64>), StoreError> {
+    of: &Condition,
+) -> Result<Newest, StoreError> {
     let text = format!(
-        "SELECT min(at), min(key) FROM (SELECT d.crashed_at_ms AS at, d.key AS key FROM dumps d
-         WHERE TRUE{} ORDER BY d.crashed_at_ms DESC, d.key DESC LIMIT {crashes})",
-        before.sql
+        "SELECT count(*), min(at), min(key) FROM (SELECT d.crashed_at_ms AS at, d.key AS key FROM dumps d
+         WHERE {} ORDER BY d.crashed_at_ms DESC, d.key DESC LIMIT {crashes})",
+        of.sql
     );
     let found = sql
         .prepare_cached(&text)?
-        .query_row(params_from_iter(&before.parameters), |row| {
-            Ok((row.get(0)?, row.get(1)?))
+        .query_row(params_from_iter(&of.parameters), |row| {
+            Ok(Newest {
+                crashes: row.get(0)?,
+                at: row.get(1)?,
+                key: row.get(2)?,
+            })
         })?;
     Ok(found)
 }
@@ -173,6 +258,11 @@ fn in_order(term: &Term<'_>) -> bool {
 
 pub(crate) fn has_words(term: &Term<'_>) -> bool {
     term.any.iter().any(|test| matches!(test, Test::Words(..)))
+}
+
+fn is_time(term: &Term<'_>) -> bool {
+    let time = |test: &&Test| matches!(test, Test::Since(_) | Test::Until(_));
+    !term.negated && term.any.iter().all(time)
 }
 
 /// Crashes in the time asked for; `None` when it is all of it.
@@ -196,11 +286,15 @@ fn time_rows(sql: &Transaction<'_>, terms: &[Term<'_>]) -> Result<Option<i64>, S
     Ok(Some(rows))
 }
 
-/// Crashes that meet a term, counted up to one more than [`FEW`]; `None` without an index.
+/// Crashes that meet a term, counted up to one more than [`FEW`] or as the kept counts say when
+/// that is more; `None` without an index.
 fn rows_of(sql: &Transaction<'_>, term: &Term<'_>) -> Result<Option<i64>, StoreError> {
     let Some(condition) = Condition::index(term) else {
         return Ok(None);
     };
+    if let Some(rows) = of_groups::counted_crashes(sql, term)?.filter(|rows| *rows > FEW) {
+        return Ok(Some(rows));
+    }
     if let [Test::Words(words, pattern)] = term.any.as_slice() {
         let mut rows = 0;
         for (table, search) in searches(*words, pattern) {

@@ -334,17 +334,25 @@ impl Writer {
         }
     }
 
-    /// A column of `dumps` with an index in the order of time. Where it is not one value, its
-    /// values are gone through in the index, each once.
+    /// A column of `dumps` with an index in the order of time. Where it is not one value, those
+    /// that begin as it does are gone through in the index, each once.
     fn indexed(&mut self, column: &str, pattern: &Pattern, globs: Vec<String>) {
         if self.form == Form::Row || (globs.is_empty() && pattern.literal().is_some()) {
             return self.either(&self.dump(column), pattern, globs);
         }
-        self.add(&format!(
-            "d.{column} IN (WITH RECURSIVE v (x) AS (SELECT min({column}) FROM dumps UNION ALL
-             SELECT (SELECT min({column}) FROM dumps WHERE {column} > x) FROM v WHERE x IS NOT NULL)
-             SELECT x FROM v WHERE "
-        ));
+        // All of them begin with this.
+        let beginning = pattern.beginning();
+        let anywhere = globs.iter().any(|glob| glob.starts_with('*'));
+        let beginning = if anywhere { "" } else { beginning };
+        let end = format!("{beginning}{}", char::MAX);
+        self.bind(
+            &format!(
+                "d.{column} IN (WITH RECURSIVE v (x) AS (SELECT min({column}) FROM dumps WHERE {column} >= ? UNION ALL
+                 SELECT (SELECT min({column}) FROM dumps WHERE {column} > x) FROM v WHERE x < ?)
+                 SELECT x FROM v WHERE "
+            ),
+            [beginning.to_owned().into(), end.into()],
+        );
         self.either("x", pattern, globs);
         self.add(")");
     }
@@ -382,10 +390,15 @@ impl Writer {
     /// A name on the stack or among the modules. Each way to it is a search of its own, for each
     /// has an index of its own.
     fn named(&mut self, column: &str, kind: &str, pattern: &Pattern) {
-        let column = self.dump(column);
-        self.add(&format!(
-            "{column} IN (SELECT s.name_set FROM set_names s WHERE s.name IN ("
-        ));
+        self.add(&match self.form {
+            // Of a name that is in most sets a list of them would be long.
+            Form::Row => format!(
+                "EXISTS (SELECT 1 FROM set_names s WHERE s.name_set = d.{column} AND +s.name IN ("
+            ),
+            Form::Index => {
+                format!("d.{column} IN (SELECT s.name_set FROM set_names s WHERE s.name IN (")
+            }
+        });
         let select = format!("SELECT n.key FROM names n WHERE n.kind = '{kind}' AND ");
         self.add(&select);
         self.column("n.name", pattern);
@@ -415,7 +428,17 @@ impl Writer {
                 self.bind("n.short = ?", [literal.to_owned().into()]);
             }
         }
-        self.add("))");
+        self.add(")");
+        self.end();
+    }
+
+    /// Ends a search of its own. Of a row at hand it is asked as a value: the database would make a
+    /// bare `EXISTS` a way to rows, and go through all that it finds.
+    fn end(&mut self) {
+        self.add(match self.form {
+            Form::Row => ") IS TRUE",
+            Form::Index => ")",
+        });
     }
 
     fn label(&mut self, keys: &[String], value: Option<&Pattern>) {
@@ -435,7 +458,7 @@ impl Writer {
             self.add(" AND ");
             self.column("l.value", pattern);
         }
-        self.add(")");
+        self.end();
     }
 
     /// What a script found out about the dump.
@@ -449,7 +472,7 @@ impl Writer {
             self.add(" AND ");
             self.column("p.value", pattern);
         }
-        self.add(")");
+        self.end();
     }
 
     fn owner(&mut self, pattern: &Pattern) {
@@ -476,7 +499,7 @@ impl Writer {
             Form::Index => "d.container IN (SELECT i.container FROM container_digests i WHERE ",
         });
         self.either("i.digest", pattern, beginning.into_iter().collect());
-        self.add(")");
+        self.end();
     }
 
     fn of_list(&mut self, table: &str, column: &str, pattern: &Pattern) {

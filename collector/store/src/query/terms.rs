@@ -64,7 +64,7 @@ impl Word {
     }
 
     fn pattern(&self) -> Result<Pattern, QueryError> {
-        let pattern = Pattern::new(&self.value.pieces);
+        let pattern = Pattern::new(&self.value.pieces).quoted(self.value.quoted);
         let searched = self.field.is_none() || pattern.literal().is_none();
         if searched && pattern.len() > LONGEST {
             return Err(self.wrong(format!("a pattern is longer than {LONGEST} bytes")));

@@ -257,3 +257,34 @@ fn pods_images_and_projects_are_found_by_every_name() {
     check("compose_service:a*", &[3, 1]);
     check("runtime:containerd", &[3, 1]);
 }
+
+#[test]
+fn words_are_beginnings_of_others_and_whole_in_quotes() {
+    let given = Given::new();
+    for (number, function) in (1..).zip(["parse_header", "parse_heading", "parse_head"]) {
+        given.analysed(&record(number), function);
+    }
+    // More words than are told apart.
+    for (number, letter) in (10..).zip('a'..='t') {
+        given.analysed(&record(number), &format!("part{letter}"));
+    }
+    given.analysed(&record(40), "call_12345");
+    for (query, expected) in [
+        ("parse_head", &[3, 2, 1][..]),
+        ("PARSE_Head", &[3, 2, 1]),
+        ("parse_header", &[1]),
+        ("\"parse_head\"", &[3]),
+        ("\"parse_header\"", &[1]),
+        ("text:\"parse head\"", &[3]),
+        // Beginnings have three letters; numbers are whole.
+        ("parse_he", &[]),
+        ("call_123", &[]),
+        ("call_12345", &[40]),
+        ("parte", &[14]),
+        ("partz", &[]),
+    ] {
+        assert_eq!(given.found(query), expected, "{query}");
+    }
+    assert_eq!(given.found("part").len(), 20);
+    assert_eq!(given.found("-part").len(), 4);
+}

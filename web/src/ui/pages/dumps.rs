@@ -4,7 +4,8 @@ use super::error::Trouble;
 use super::{Shell, blocking, html};
 use crate::App;
 use crate::ui::view::crash::{Row, rows};
-use crate::ui::view::{text, time};
+use crate::ui::view::text;
+use crate::ui::view::time::{self, Moment};
 use aground_store::Query;
 use aground_store::types::{DumpSummary, Page, PageRequest};
 use askama::Template;
@@ -68,6 +69,8 @@ pub struct DumpsPage {
     searched: bool,
     first: Option<String>,
     next: Option<String>,
+    /// How far back was searched, when the page is not full because of that.
+    stopped: Option<Moment>,
 }
 
 impl DumpsPage {
@@ -92,6 +95,7 @@ impl DumpsPage {
                 .next_cursor
                 .as_deref()
                 .map(|cursor| request.link(cursor)),
+            stopped: page.searched_to_ms.map(|at| Moment::new(at, now_ms)),
         }
     }
 }

@@ -221,6 +221,8 @@ pub struct GroupsPage {
     nothing_yet: bool,
     first: Option<String>,
     next: Option<String>,
+    /// How far back was searched, when the page is not full because of that.
+    stopped: Option<Moment>,
 }
 
 impl GroupsPage {
@@ -248,6 +250,7 @@ impl GroupsPage {
                 .next_cursor
                 .as_deref()
                 .map(|cursor| request.link(cursor)),
+            stopped: page.searched_to_ms.map(|at| Moment::new(at, now_ms)),
         }
     }
 }

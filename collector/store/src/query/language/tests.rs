@@ -78,12 +78,12 @@ fn queries() {
         "out of range",
         "Any~\"out\" * & Any~\"of\" & Any~\"range\" *",
     );
-    check("\"out of range\"", "Any~\"out of range\" *");
+    check("\"out of range\"", "Any~\"out of range\"");
     check("-timeout", "-Any~\"timeout\" *");
     check("-", "Any~");
     check("a-b", "Any~\"a-b\"");
     check("\"a:b\"", "Any~\"a:b\"");
-    check("100%_\\", "Any~\"100%_\\\" *");
+    check("100%_\\", "Any~\"100%_\\\"");
     check("exe:\"/opt/my app/*\"", "Executable~/opt/my app/[*]");
     check(
         "exe:\"say \\\"hi\\\" \\\\ \\n\"",
@@ -113,7 +113,7 @@ fn queries() {
     );
     check(
         "message:\"out of memory\" log:err* note:x",
-        "Message~\"out of memory\" * & Log~\"err\" * & Note~\"x\"",
+        "Message~\"out of memory\" & Log~\"err\" * & Note~\"x\"",
     );
     check(
         "thread:worker-1 command:*--debug*",
