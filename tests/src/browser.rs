@@ -39,6 +39,11 @@ impl Chromedriver {
         driver
     }
 
+    /// Its port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Its address for a `WebDriver` client.
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)

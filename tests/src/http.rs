@@ -75,20 +75,17 @@ pub fn request(port: u16, request: &str) -> Answer {
     try_request(port, request).unwrap_or_else(|error| panic!("{error}: {request}"))
 }
 
-fn try_request(port: u16, request: &str) -> std::io::Result<Answer> {
+/// The same of a server that may not be there any more.
+pub fn try_request(port: u16, request: &str) -> std::io::Result<Answer> {
     send(port, request.as_bytes())
 }
 
 fn send(port: u16, request: &[u8]) -> std::io::Result<Answer> {
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
-    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+    stream.set_read_timeout(Some(Duration::from_mins(2)))?;
     stream.write_all(request)?;
-    let mut bytes = Vec::new();
-    stream.read_to_end(&mut bytes)?;
-    let split = bytes
-        .windows(4)
-        .position(|window| window == b"\r\n\r\n")
-        .unwrap_or(bytes.len());
+    let bytes = whole(&mut stream)?;
+    let split = end_of_head(&bytes).unwrap_or(bytes.len());
     let head = String::from_utf8_lossy(&bytes[..split]).into_owned();
     let body = bytes.get(split + 4..).unwrap_or_default().to_vec();
     let status = head
@@ -97,4 +94,32 @@ fn send(port: u16, request: &[u8]) -> std::io::Result<Answer> {
         .and_then(|code| code.parse().ok())
         .unwrap_or(0);
     Ok(Answer { status, head, body })
+}
+
+fn end_of_head(bytes: &[u8]) -> Option<usize> {
+    bytes.windows(4).position(|window| window == b"\r\n\r\n")
+}
+
+/// Reads as much as the head says, else all there is: not every server hangs up when asked to.
+fn whole(stream: &mut TcpStream) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let mut piece = [0; 16 << 10];
+    loop {
+        let count = stream.read(&mut piece)?;
+        bytes.extend_from_slice(&piece[..count]);
+        let length = end_of_head(&bytes).and_then(|split| {
+            let head = String::from_utf8_lossy(&bytes[..split]).to_lowercase();
+            let length = head
+                .lines()
+                .find_map(|line| line.strip_prefix("content-length:"))?;
+            length
+                .trim()
+                .parse::<usize>()
+                .ok()
+                .map(|length| split + 4 + length)
+        });
+        if count == 0 || length.is_some_and(|length| bytes.len() >= length) {
+            return Ok(bytes);
+        }
+    }
 }

@@ -22,3 +22,4 @@ pub mod site;
 pub mod small_disk;
 pub mod synthetic;
 pub mod systemd_coredump;
+pub mod visitor;
