@@ -19,6 +19,7 @@ mod tidy;
 mod kernel {
     mod agreement;
     mod bad_input;
+    mod buildid;
     mod bundle;
     mod causes;
     mod claim;

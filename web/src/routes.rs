@@ -7,9 +7,9 @@ use crate::access::route::{
     ADMIN, ADMIN_ALL, DEBUG, DEBUG_ALL, PUBLIC, READ, READ_ALL, Route, assemble,
 };
 use crate::api::{
-    audit, compare, cores, decisions, doctor, dumps, events, governor, grouping, groups, health,
-    import, modules, notify, overview, prune, regroup, report, rules, searches, status, symbols,
-    tokens,
+    audit, compare, cores, debuginfod, decisions, doctor, dumps, events, governor, grouping,
+    groups, health, import, modules, notify, openapi, overview, prune, regroup, report, rules,
+    searches, status, symbols, tokens,
 };
 use crate::{App, ui};
 use axum::Router;
@@ -20,9 +20,22 @@ pub fn api() -> Vec<Route> {
         Route::get("/healthz", PUBLIC, health::alive),
         Route::get("/readyz", PUBLIC, health::ready),
         Route::get("/metrics", READ_ALL, status::metrics),
+        Route::get("/api/v1/openapi.json", PUBLIC, openapi::document),
         Route::get("/api/v1/status", READ_ALL, status::status),
         Route::get("/api/v1/doctor", READ_ALL, doctor::examine),
         Route::get("/api/v1/events", READ, events::events),
+        Route::get(
+            "/buildid/{build_id}/executable",
+            DEBUG,
+            debuginfod::executable,
+        )
+        .audited("module"),
+        Route::get(
+            "/buildid/{build_id}/debuginfo",
+            DEBUG,
+            debuginfod::debuginfo,
+        )
+        .audited("symbols"),
         Route::get("/api/v1/dumps", READ, dumps::list),
         Route::get("/api/v1/dumps/{ref}", READ, dumps::show).audited("dump"),
         Route::delete("/api/v1/dumps/{ref}", ADMIN, dumps::remove).audited("remove"),
@@ -138,6 +151,7 @@ mod tests {
         let expected = [
             "GET /healthz",
             "GET /readyz",
+            "GET /api/v1/openapi.json",
             "POST /theme",
             "GET /sign-in",
             "POST /sign-in",

@@ -250,6 +250,23 @@ impl Store {
         })
     }
 
+    /// Dumps, the newest first, whose processes had a file of this build ID mapped, or one beside
+    /// it with its debug information.
+    pub fn dumps_with_module(&self, build_id: &str, most: u32) -> Result<Vec<DumpId>, StoreError> {
+        self.inner.database.read(|sql| {
+            let mut query = sql.prepare_cached(
+                "SELECT d.id FROM dumps d WHERE d.key IN (
+                   SELECT u.dump FROM modules m JOIN dump_modules u ON u.module = m.key
+                   WHERE m.build_id = ?1)
+                 ORDER BY d.crashed_at_ms DESC LIMIT ?2",
+            )?;
+            let rows = query.query_map(rusqlite::params![build_id, most], |row| {
+                crate::dumps::id_column(row, 0)
+            })?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+    }
+
     /// Build IDs of which a queued analysis may use the file.
     fn symbols_in_use(&self) -> Result<BTreeSet<String>, StoreError> {
         self.inner.database.read(|sql| {

@@ -12,7 +12,7 @@ use std::process::Command;
 use std::time::Duration;
 
 /// A stripped program and its debug information apart.
-fn stripped(site: &Site) -> (PathBuf, PathBuf) {
+pub(super) fn stripped(site: &Site) -> (PathBuf, PathBuf) {
     stripped_from(site, "many-threads", "-O1")
 }
 

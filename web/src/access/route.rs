@@ -2,6 +2,7 @@
 
 use super::Access;
 use crate::App;
+use crate::api::revalidate::revalidate;
 use crate::problem::Problem;
 use aground_store::access::Audited;
 use aground_store::access::Role;
@@ -10,7 +11,7 @@ use axum::extract::rejection::RawPathParamsRejection;
 use axum::extract::{RawPathParams, Request, State};
 use axum::handler::Handler;
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::MethodRouter;
 
@@ -119,12 +120,13 @@ impl Route {
     }
 
     fn guarded(self) -> MethodRouter<App> {
-        let handler = match self.audited {
-            Some(what) => self
-                .handler
-                .route_layer(from_fn_with_state(what, write_down)),
-            None => self.handler,
-        };
+        let mut handler = self.handler;
+        if self.method == Method::GET && self.path.starts_with("/api/") {
+            handler = handler.route_layer(from_fn(revalidate));
+        }
+        if let Some(what) = self.audited {
+            handler = handler.route_layer(from_fn_with_state(what, write_down));
+        }
         handler.route_layer(from_fn_with_state(self.needs, refuse_who_may_not))
     }
 }

@@ -1,6 +1,7 @@
 //! Streams a core: decompressed on the fly, or as stored.
 
 use super::parameters::{Parameters, Path};
+use super::range::{self, Asked};
 use super::{attachment, blocking, resolve_dump};
 use crate::App;
 use crate::problem::Problem;
@@ -8,11 +9,13 @@ use aground_helper::record::CaptureState;
 use aground_store::types::Dump;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::ops::Range;
+use tokio::io::AsyncReadExt;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::io::ReaderStream;
@@ -21,10 +24,12 @@ use tokio_util::io::ReaderStream;
 const CHUNK: usize = 256 * 1024;
 
 /// `GET /api/v1/dumps/{ref}/core`: the ELF core; with `?format=zst` the stored file (seekable
-/// zstd, which any zstd reads).
+/// zstd, which any zstd reads). Takes ranges of bytes where the size is known and, of the ELF core,
+/// where its frames can be found.
 pub async fn download(
     State(app): State<App>,
     Path(reference): Path<String>,
+    headers: HeaderMap,
     parameters: Parameters,
 ) -> Result<Response, Problem> {
     parameters.only(&["format"])?;
@@ -37,23 +42,56 @@ pub async fn download(
 
     match parameters.get("format") {
         None | Some("" | "elf") => {
-            let size = known_size(&dump);
-            let body = Body::from_stream(decompressed(file, size.is_none()));
-            Ok(answer(size, &format!("core.{}", id.short()), body))
+            let name = format!("core.{}", id.short());
+            let Some(size) = known_size(&dump) else {
+                let body = Body::from_stream(decompressed(file, true));
+                return Ok(named(body.into_response(), &name));
+            };
+            let tag = format!("\"{id}-{}-{size}\"", dump.summary.kept);
+            let found = move || -> io::Result<(File, bool)> {
+                let (mut file, seekable) = (file.try_clone()?, is_seekable(&file));
+                file.rewind()?;
+                Ok((file, seekable))
+            };
+            let (file, seekable) = tokio::task::spawn_blocking(found).await??;
+            let asked = match Asked::by(&headers, size, &tag) {
+                Asked::Part(_) if !seekable => Asked::Whole,
+                asked => asked,
+            };
+            let answer = range::answer(asked, size, &tag, |part| {
+                Ok(Body::from_stream(if part == (0..size) {
+                    decompressed(file, false)
+                } else {
+                    decompressed_part(file, part)
+                }))
+            })?;
+            Ok(named(answer, &name))
         }
         Some("zst") => {
             let size = file.metadata()?.len();
-            let body = Body::from_stream(ReaderStream::new(tokio::fs::File::from_std(file)));
-            Ok(answer(
-                Some(size),
-                &format!("core.{}.zst", id.short()),
-                body,
-            ))
+            let tag = format!("\"{id}-{}-{size}-zst\"", dump.summary.kept);
+            let asked = Asked::by(&headers, size, &tag);
+            let answer = range::answer(asked, size, &tag, |part| part_of(file, part))?;
+            Ok(named(answer, &format!("core.{}.zst", id.short())))
         }
         Some(other) => Err(Problem::bad_parameter(format!(
             "format=\"{other}\": there are elf, zst"
         ))),
     }
+}
+
+/// Some bytes of a file as a body.
+pub(super) fn part_of(mut file: File, part: Range<u64>) -> io::Result<Body> {
+    file.seek(SeekFrom::Start(part.start))?;
+    let length = part.end.saturating_sub(part.start);
+    let some = tokio::fs::File::from_std(file).take(length);
+    Ok(Body::from_stream(ReaderStream::new(some)))
+}
+
+/// Whether the file ends in a table of its frames. Moves the place of reading.
+fn is_seekable(file: &File) -> bool {
+    file.try_clone()
+        .is_ok_and(|file| zeekstd::Decoder::new(file).is_ok())
 }
 
 fn no_core(dump: &Dump) -> Problem {
@@ -75,16 +113,13 @@ fn known_size(dump: &Dump) -> Option<u64> {
     (measured && summary.core_bytes > 0).then_some(summary.core_bytes)
 }
 
-fn answer(size: Option<u64>, name: &str, body: Body) -> Response {
-    let mut response = body.into_response();
-    let headers = response.headers_mut();
-    headers.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/octet-stream"),
-    );
-    headers.insert(header::CONTENT_DISPOSITION, attachment(name));
-    if let Some(size) = size {
-        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(size));
+/// A download of this name, unless it is a problem.
+fn named(mut response: Response, name: &str) -> Response {
+    if response.status().is_success() {
+        let kind = HeaderValue::from_static("application/octet-stream");
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, kind);
+        headers.insert(header::CONTENT_DISPOSITION, attachment(name));
     }
     response
 }
@@ -104,12 +139,38 @@ fn decompressed(file: File, cut: bool) -> ReceiverStream<io::Result<Bytes>> {
     ReceiverStream::new(receiver)
 }
 
+/// Some bytes of the core, from the frames that hold them.
+fn decompressed_part(file: File, part: Range<u64>) -> ReceiverStream<io::Result<Bytes>> {
+    let (sender, receiver) = mpsc::channel(2);
+    tokio::task::spawn_blocking(move || {
+        let decode = || {
+            let mut decoder = zeekstd::Decoder::new(file).map_err(io::Error::other)?;
+            decoder.set_offset(part.start).map_err(io::Error::other)?;
+            let length = part.end.saturating_sub(part.start);
+            send(&mut decoder.take(length), false, &sender)
+        };
+        if let Err(error) = decode() {
+            tracing::error!(%error, "cannot decompress a part of a core");
+            let _ = sender.blocking_send(Err(error));
+        }
+    });
+    ReceiverStream::new(receiver)
+}
+
 fn send_decompressed(
     file: File,
     cut: bool,
     sender: &mpsc::Sender<io::Result<Bytes>>,
 ) -> io::Result<()> {
     let mut decoder = zstd::stream::read::Decoder::new(BufReader::with_capacity(CHUNK, file))?;
+    send(&mut decoder, cut, sender)
+}
+
+fn send(
+    decoder: &mut impl Read,
+    cut: bool,
+    sender: &mpsc::Sender<io::Result<Bytes>>,
+) -> io::Result<()> {
     loop {
         let mut piece = BytesMut::zeroed(CHUNK);
         let length = match decoder.read(&mut piece) {

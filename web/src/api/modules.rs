@@ -1,14 +1,14 @@
 //! Hands out the ELF files a dump refers to, and no others.
 
+use super::cores::part_of;
 use super::parameters::Path;
+use super::range::{self, Asked};
 use super::{attachment, blocking, resolve_dump};
 use crate::App;
 use crate::problem::Problem;
-use axum::body::Body;
 use axum::extract::State;
-use axum::http::header;
-use axum::response::{IntoResponse, Response};
-use tokio_util::io::ReaderStream;
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::Response;
 
 /// `GET /api/v1/dumps/{ref}/modules/{sha256}`.
 ///
@@ -16,6 +16,7 @@ use tokio_util::io::ReaderStream;
 pub async fn download(
     State(app): State<App>,
     Path((reference, sha256)): Path<(String, String)>,
+    headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let id = resolve_dump(&app, reference).await?;
     let dump = blocking(&app, move |store| store.dump(&id)).await?;
@@ -36,15 +37,17 @@ pub async fn download(
         let detail = format!("the modules of this crash went with its memory: {given_up}");
         return Err(Problem::not_found(detail));
     }
-    let file = blocking(&app, move |store| store.module(&sha256)).await?;
+    let wanted = sha256.clone();
+    let file = blocking(&app, move |store| store.module(&wanted)).await?;
     let size = file.metadata()?.len();
-    let headers = [
-        (header::CONTENT_TYPE, "application/octet-stream".parse()),
-        (header::CONTENT_LENGTH, size.to_string().parse()),
-        (header::CONTENT_DISPOSITION, Ok(attachment(&name))),
-    ];
-    let headers =
-        headers.map(|(name, value)| (name, value.unwrap_or_else(|_| attachment("module"))));
-    let body = Body::from_stream(ReaderStream::new(tokio::fs::File::from_std(file)));
-    Ok((headers, body).into_response())
+    let tag = format!("\"{sha256}\"");
+    let asked = Asked::by(&headers, size, &tag);
+    let mut response = range::answer(asked, size, &tag, |part| part_of(file, part))?;
+    if response.status().is_success() {
+        let kind = HeaderValue::from_static("application/octet-stream");
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, kind);
+        headers.insert(header::CONTENT_DISPOSITION, attachment(&name));
+    }
+    Ok(response)
 }

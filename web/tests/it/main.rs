@@ -4,11 +4,13 @@
 mod access;
 mod api;
 mod cli;
+mod downloads;
 mod events;
 mod faces;
 mod hostile;
 mod keeping;
 mod pages;
+mod openapi;
 mod plugin;
 mod serve;
 mod site;

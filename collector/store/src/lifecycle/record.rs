@@ -1,6 +1,6 @@
 //! Records changes, computes what they come to, and keeps the journal in step.
 
-use super::change::{Actor, Change, Entry, ImageMark, Split, Until};
+use super::change::{Actor, Change, Entry, Evidence, ImageMark, Split, Until};
 use super::entries::{entries_after, group_of, history, identity, insert, life};
 use super::life::{Life, State};
 use super::project::project;
@@ -111,9 +111,22 @@ impl Store {
 
     /// What was decided about a group (a full id), and what holds of it.
     pub fn life(&self, group: &str) -> Result<Life, StoreError> {
-        self.inner
-            .database
-            .read(|sql| life(sql, &route::live(sql, group)?))
+        let database = &self.inner.database;
+        let mut found = database.read(|sql| life(sql, &route::live(sql, group)?))?;
+        if !self.sight().scope.is_everything() {
+            // Crashes out of scope are no evidence: they do not exist.
+            for theory in &mut found.theories {
+                let all = std::mem::take(&mut theory.evidence);
+                for exhibit in all {
+                    let there = match &exhibit.evidence {
+                        Evidence::Dump(dump) => self.contains(dump)?,
+                        Evidence::Note(_) | Evidence::Link(_) => true,
+                    };
+                    theory.evidence.extend(there.then_some(exhibit));
+                }
+            }
+        }
+        Ok(found)
     }
 
     /// Every change of a group and of those merged into it, oldest first.
