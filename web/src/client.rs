@@ -1,8 +1,9 @@
-//! Speaks to the service's API over its unix socket, or over TCP.
+//! Speaks to the service's API over its unix socket, over TCP, or through `ssh`.
 //!
 //! One connection per request: a command makes few of them, and a socket costs nothing.
 
 pub mod credentials;
+pub mod ssh;
 
 use crate::problem::ProblemBody;
 use bytes::Bytes;
@@ -16,6 +17,7 @@ use hyper::http::request::Builder;
 use hyper::{Method, Request, Response, StatusCode, header};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
+use ssh::Destination;
 use std::fmt;
 use std::fmt::Write;
 use std::io;
@@ -48,6 +50,8 @@ pub enum Endpoint {
     Tcp(String),
     /// `host:port`, by TLS.
     Tls(String),
+    /// The unix socket of another machine, through `ssh`.
+    Ssh(Destination),
 }
 
 impl Endpoint {
@@ -61,7 +65,7 @@ impl Endpoint {
 /// The text names no endpoint.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "\"{0}\" is no address of a daemon: use unix:///path/to/api.sock, http://127.0.0.1:7400 or https://host"
+    "\"{0}\" is no address of a daemon: use unix:///path/to/api.sock, http://127.0.0.1:7400, https://host or ssh://user@host"
 )]
 pub struct InvalidEndpoint(String);
 
@@ -74,6 +78,12 @@ impl FromStr for Endpoint {
             let absolute = path.starts_with('/');
             return absolute
                 .then(|| Endpoint::Unix(path.into()))
+                .ok_or_else(invalid);
+        }
+        if let Some(destination) = text.strip_prefix("ssh://") {
+            let destination = destination.strip_suffix('/').unwrap_or(destination);
+            return Destination::parse(destination)
+                .map(Endpoint::Ssh)
                 .ok_or_else(invalid);
         }
         let (tls, authority) = match text.strip_prefix("https://") {
@@ -100,6 +110,7 @@ impl fmt::Display for Endpoint {
             Endpoint::Unix(path) => write!(f, "unix://{}", path.display()),
             Endpoint::Tcp(address) => write!(f, "http://{address}"),
             Endpoint::Tls(address) => write!(f, "https://{address}"),
+            Endpoint::Ssh(destination) => write!(f, "ssh://{destination}"),
         }
     }
 }
@@ -129,6 +140,9 @@ pub enum ClientError {
         /// Why.
         reason: String,
     },
+    /// `ssh` ended before the daemon said anything; it has said why itself.
+    #[error("cannot reach the aground daemon at {0}: the connection ended without an answer")]
+    Tunnel(Endpoint),
     /// The daemon says no; the sentence is its own.
     #[error("{}", .0.detail)]
     Refused(Box<ProblemBody>),
@@ -307,6 +321,11 @@ impl Client {
                 let stream = self.connect(self.handshake(address)).await?;
                 self.send(stream, request, body, patience).await?
             }
+            Endpoint::Ssh(destination) => {
+                let request = request.header(header::HOST, "localhost");
+                let stream = self.connect(async { destination.dial() }).await?;
+                self.send(stream, request, body, patience).await?
+            }
         };
         if response.status().is_success() {
             return Ok(response);
@@ -382,7 +401,10 @@ impl Client {
             },
             None => answer.await,
         };
-        answer.map_err(|error| self.broken(crate::problem::chain(&error)))
+        answer.map_err(|error| match &self.endpoint {
+            Endpoint::Ssh(_) => ClientError::Tunnel(self.endpoint.clone()),
+            _ => self.broken(crate::problem::chain(&error)),
+        })
     }
 
     async fn refused(&self, response: Response<Incoming>) -> ClientError {

@@ -11,10 +11,18 @@ use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use std::net::{IpAddr, SocketAddr};
+use tracing::Instrument;
 
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; \
      img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'self'; \
      frame-ancestors 'none'";
+
+/// Has lines of the log say which request they are about.
+pub async fn name_in_log(request: Request, next: Next) -> Response {
+    let (method, path) = (request.method(), request.uri().path());
+    let span = tracing::info_span!("request", %method, path);
+    next.run(request).instrument(span).await
+}
 
 /// Sets the headers that hold for every answer. `Cache-Control` stays when a handler set it.
 pub async fn harden_responses(request: Request, next: Next) -> Response {

@@ -8,8 +8,10 @@ pub mod cli;
 pub mod client;
 pub mod compare;
 pub mod guard;
+pub mod passed;
 pub mod peer;
 pub mod problem;
+pub mod profile;
 pub mod routes;
 pub mod serve;
 pub mod tls;
@@ -58,4 +60,5 @@ pub fn router(app: App) -> Router {
         .layer(from_fn(ui::theme::remember))
         .layer(from_fn(guard::refuse_cross_site_changes))
         .layer(from_fn(guard::harden_responses))
+        .layer(from_fn(guard::name_in_log))
 }

@@ -1,14 +1,15 @@
 //! Runs the service: the daemon, and the router on TCP and on a unix socket.
 //!
 //! One process per state directory (the store's lock) and per socket. Whatever cannot work is
-//! refused before anything starts.
+//! refused before anything starts. Sockets may also be passed by systemd ([`Passed`]).
 
 use crate::access::Gate;
 use crate::access::limits::Limits;
 use crate::access::sessions::Sessions;
+use crate::passed::Passed;
 use crate::peer::Peer;
 use crate::tls::{BadIdentity, Identity, TlsListener};
-use crate::{App, guard, router};
+use crate::{App, guard, profile, router};
 use aground_daemon::{Config, Daemon, DaemonError};
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
@@ -74,13 +75,21 @@ pub enum ServeError {
     Io(#[from] io::Error),
 }
 
+/// Certificates and key where TLS is spoken, and a refusal where it has to be.
+pub fn identity(config: &Config) -> Result<Option<Identity>, ServeError> {
+    match config.web.tls() {
+        Some((certificates, key)) => Ok(Some(Identity::read(certificates, key)?)),
+        None if config.listen.ip().is_loopback() || config.web.behind_proxy => Ok(None),
+        None => Err(ServeError::InTheClear(config.listen)),
+    }
+}
+
 /// Serves until SIGTERM or SIGINT.
-pub async fn serve(config: Config) -> Result<(), ServeError> {
-    let identity = match config.web.tls() {
-        Some((certificates, key)) => Some(Identity::read(certificates, key)?),
-        None if config.listen.ip().is_loopback() || config.web.behind_proxy => None,
-        None => return Err(ServeError::InTheClear(config.listen)),
-    };
+pub async fn serve(mut config: Config, passed: Passed) -> Result<(), ServeError> {
+    if let Some(tcp) = &passed.tcp {
+        config.listen = tcp.local_addr()?;
+    }
+    let identity = identity(&config)?;
     let gate = gate(&config);
     let (mut terminate, mut interrupt, mut hang_up) = (
         signal(SignalKind::terminate())?,
@@ -88,12 +97,26 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         signal(SignalKind::hangup())?,
     );
     let socket = config.runtime_dir.join(SOCKET);
-    make_room(&socket)?;
-    let tcp = listen_tcp(config.listen).await?;
+    let ours = passed.unix.is_none();
+    if ours {
+        make_room(&socket)?;
+    }
+    let tcp = match passed.tcp {
+        Some(tcp) => TcpListener::from_std(tcp)?,
+        None => listen_tcp(config.listen).await?,
+    };
     let address = tcp.local_addr()?;
+    let debug = match config.debug_listen {
+        Some(address) => Some(listen_tcp(address).await?),
+        None => None,
+    };
 
     let daemon = Daemon::start(config).await?;
-    let unix = match listen_unix(&socket) {
+    let unix = match passed.unix.map(UnixListener::from_std) {
+        Some(passed) => passed.map_err(ServeError::Io),
+        None => listen_unix(&socket),
+    };
+    let unix = match unix {
         Ok(listener) => listener,
         Err(error) => {
             daemon.shutdown().await;
@@ -113,6 +136,8 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         stopping.clone(),
     ));
 
+    let debug = tokio::spawn(serve_profiles(debug));
+
     loop {
         tokio::select! {
             _ = terminate.recv() => break,
@@ -122,11 +147,14 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     }
     tracing::info!("stopping");
     stopping.cancel();
+    debug.abort();
     if tokio::time::timeout(GRACE, servers).await.is_err() {
         tracing::warn!("open connections were cut");
     }
     daemon.shutdown().await;
-    remove_socket(&socket);
+    if ours {
+        remove_socket(&socket);
+    }
     tracing::info!("stopped");
     Ok(())
 }
@@ -195,6 +223,19 @@ async fn run_servers(
     let (tcp, unix) = tokio::join!(tcp, unix);
     for error in [tcp.err(), unix.err()].into_iter().flatten() {
         tracing::error!(%error, "serving ended");
+    }
+}
+
+/// Serves what `debug_listen` is for, where it is set.
+async fn serve_profiles(listener: Option<TcpListener>) {
+    let Some(listener) = listener else { return };
+    let served = async {
+        let address = listener.local_addr()?;
+        tracing::info!(url = %format_args!("http://{address}/debug/profile"), "profiles can be taken");
+        axum::serve(listener, profile::router(address)).await
+    };
+    if let Err(error) = served.await {
+        tracing::error!(%error, "profiles can no longer be taken");
     }
 }
 
@@ -288,7 +329,7 @@ mod tests {
             listen: ([0, 0, 0, 0], 0).into(),
             ..Config::default()
         };
-        let error = serve(config).await.unwrap_err();
+        let error = serve(config, Passed::default()).await.unwrap_err();
         assert!(matches!(error, ServeError::InTheClear(_)), "{error}");
     }
 

@@ -16,9 +16,6 @@ use std::{fs, io};
 use symbols::Symbols;
 use web::Web;
 
-/// Read when no file is named; it may be absent.
-const DEFAULT_PATH: &str = "/etc/aground/config.toml";
-
 /// Configuration: `/etc/aground/config.toml` < `AGROUND_*` < flags.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -29,6 +26,8 @@ pub struct Config {
     pub runtime_dir: PathBuf,
     /// TCP address of API and pages; loopback unless changed.
     pub listen: std::net::SocketAddr,
+    /// TCP address where profiles of the service can be taken; loopback. `None`: nowhere.
+    pub debug_listen: Option<std::net::SocketAddr>,
     /// Analyzer program; `None`: `aground-analyzer` beside the running program.
     pub analyzer: Option<PathBuf>,
     /// The helper's program, which also makes stored cores lean; `None`: `aground-collect` beside
@@ -152,6 +151,7 @@ impl Default for Config {
             state_dir: aground_helper::layout::STATE_DIR.into(),
             runtime_dir: aground_helper::layout::RUNTIME_DIR.into(),
             listen: ([127, 0, 0, 1], 7400).into(),
+            debug_listen: None,
             analyzer: None,
             collect: None,
             analysis_seconds: 120,
@@ -212,6 +212,9 @@ pub enum ConfigError {
 }
 
 impl Config {
+    /// Read when no file is named; it may be absent.
+    pub const DEFAULT_PATH: &str = "/etc/aground/config.toml";
+
     /// Reads the file (the default one may be absent), then the environment.
     pub fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
         Self::load_with(path, |name| std::env::var(name).ok())
@@ -223,7 +226,9 @@ impl Config {
     ) -> Result<Self, ConfigError> {
         let mut config = match path {
             Some(path) => Self::read(path)?,
-            None if Path::new(DEFAULT_PATH).exists() => Self::read(Path::new(DEFAULT_PATH))?,
+            None if Path::new(Self::DEFAULT_PATH).exists() => {
+                Self::read(Path::new(Self::DEFAULT_PATH))?
+            }
             None => Self::default(),
         };
         config.apply(variable)?;
@@ -336,6 +341,9 @@ impl Config {
         match &self {
             config if config.workers == 0 || config.workers > 256 => {
                 wrong("workers", "between 1 and 256")
+            }
+            config if config.debug_listen.is_some_and(|to| !to.ip().is_loopback()) => {
+                wrong("debug_listen", "an address of loopback")
             }
             config if config.analysis_seconds == 0 => wrong("analysis_seconds", "at least 1"),
             config if config.analysis_memory < 64 << 20 => {

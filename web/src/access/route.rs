@@ -60,7 +60,9 @@ pub struct Route {
     pub needs: Needs,
     /// By which name it is written down when somebody got an answer.
     pub audited: Option<&'static str>,
-    handler: MethodRouter<App>,
+    /// Made when the router is assembled: the compiler takes minutes over a table of a hundred
+    /// method routers.
+    handler: Box<dyn FnOnce() -> MethodRouter<App>>,
 }
 
 impl Route {
@@ -70,7 +72,7 @@ impl Route {
         needs: Needs,
         handler: H,
     ) -> Self {
-        Self::new(Method::GET, path, needs, axum::routing::get(handler))
+        Self::new(Method::GET, path, needs, || axum::routing::get(handler))
     }
 
     /// `POST`.
@@ -79,7 +81,7 @@ impl Route {
         needs: Needs,
         handler: H,
     ) -> Self {
-        Self::new(Method::POST, path, needs, axum::routing::post(handler))
+        Self::new(Method::POST, path, needs, || axum::routing::post(handler))
     }
 
     /// `PUT`.
@@ -88,7 +90,7 @@ impl Route {
         needs: Needs,
         handler: H,
     ) -> Self {
-        Self::new(Method::PUT, path, needs, axum::routing::put(handler))
+        Self::new(Method::PUT, path, needs, || axum::routing::put(handler))
     }
 
     /// `DELETE`.
@@ -97,7 +99,9 @@ impl Route {
         needs: Needs,
         handler: H,
     ) -> Self {
-        Self::new(Method::DELETE, path, needs, axum::routing::delete(handler))
+        Self::new(Method::DELETE, path, needs, || {
+            axum::routing::delete(handler)
+        })
     }
 
     /// Has it written down, by this name, who got an answer.
@@ -109,18 +113,23 @@ impl Route {
         }
     }
 
-    fn new(method: Method, path: &'static str, needs: Needs, handler: MethodRouter<App>) -> Self {
+    fn new(
+        method: Method,
+        path: &'static str,
+        needs: Needs,
+        handler: impl FnOnce() -> MethodRouter<App> + 'static,
+    ) -> Self {
         Self {
             method,
             path,
             needs,
             audited: None,
-            handler,
+            handler: Box::new(handler),
         }
     }
 
     fn guarded(self) -> MethodRouter<App> {
-        let mut handler = self.handler;
+        let mut handler = (self.handler)();
         if self.method == Method::GET && self.path.starts_with("/api/") {
             handler = handler.route_layer(from_fn(revalidate));
         }

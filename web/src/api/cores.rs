@@ -5,6 +5,7 @@ use super::range::{self, Asked};
 use super::{attachment, blocking, resolve_dump};
 use crate::App;
 use crate::problem::Problem;
+use aground_helper::id::DumpId;
 use aground_helper::record::CaptureState;
 use aground_store::types::Dump;
 use axum::body::Body;
@@ -44,7 +45,7 @@ pub async fn download(
         None | Some("" | "elf") => {
             let name = format!("core.{}", id.short());
             let Some(size) = known_size(&dump) else {
-                let body = Body::from_stream(decompressed(file, true));
+                let body = Body::from_stream(decompressed(id, file, true));
                 return Ok(named(body.into_response(), &name));
             };
             let tag = format!("\"{id}-{}-{size}\"", dump.summary.kept);
@@ -60,9 +61,9 @@ pub async fn download(
             };
             let answer = range::answer(asked, size, &tag, |part| {
                 Ok(Body::from_stream(if part == (0..size) {
-                    decompressed(file, false)
+                    decompressed(id, file, false)
                 } else {
-                    decompressed_part(file, part)
+                    decompressed_part(id, file, part)
                 }))
             })?;
             Ok(named(answer, &name))
@@ -128,11 +129,11 @@ fn named(mut response: Response, name: &str) -> Response {
 ///
 /// A core whose writer was killed (`cut`) may stop inside a frame: what could be decompressed is
 /// the core then. Anywhere else that is an error, and breaks the answer off.
-fn decompressed(file: File, cut: bool) -> ReceiverStream<io::Result<Bytes>> {
+fn decompressed(id: DumpId, file: File, cut: bool) -> ReceiverStream<io::Result<Bytes>> {
     let (sender, receiver) = mpsc::channel(2);
     tokio::task::spawn_blocking(move || {
         if let Err(error) = send_decompressed(file, cut, &sender) {
-            tracing::error!(%error, "cannot decompress a core");
+            tracing::error!(dump = %id, %error, "cannot decompress a core");
             let _ = sender.blocking_send(Err(error));
         }
     });
@@ -140,7 +141,11 @@ fn decompressed(file: File, cut: bool) -> ReceiverStream<io::Result<Bytes>> {
 }
 
 /// Some bytes of the core, from the frames that hold them.
-fn decompressed_part(file: File, part: Range<u64>) -> ReceiverStream<io::Result<Bytes>> {
+fn decompressed_part(
+    id: DumpId,
+    file: File,
+    part: Range<u64>,
+) -> ReceiverStream<io::Result<Bytes>> {
     let (sender, receiver) = mpsc::channel(2);
     tokio::task::spawn_blocking(move || {
         let decode = || {
@@ -150,7 +155,7 @@ fn decompressed_part(file: File, part: Range<u64>) -> ReceiverStream<io::Result<
             send(&mut decoder.take(length), false, &sender)
         };
         if let Err(error) = decode() {
-            tracing::error!(%error, "cannot decompress a part of a core");
+            tracing::error!(dump = %id, %error, "cannot decompress a part of a core");
             let _ = sender.blocking_send(Err(error));
         }
     });
@@ -203,7 +208,7 @@ mod tests {
         file.write_all(&stored).unwrap();
         file.rewind().unwrap();
         let mut core = Vec::new();
-        let mut pieces = decompressed(file, cut);
+        let mut pieces = decompressed(DumpId::from_bytes([1; 16]), file, cut);
         while let Some(piece) = pieces.next().await {
             core.extend(piece.map_err(|e| e.kind())?);
         }

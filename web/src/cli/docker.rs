@@ -3,16 +3,15 @@
 //! The CLI runs `docker-dumps docker-cli-plugin-metadata` to learn about us, and
 //! `docker-dumps <its own arguments>` to run us: global flags come before the word `dumps`.
 
+use super::contexts::{self, Globals, variable};
 use super::session::{Failure, Session};
 use super::usage::{parse, print_help};
-use super::{complete, dump_command, finish, run_dump_verb};
+use super::{complete, dump_command, finish, hook, run_dump_verb};
 use crate::client::{Client, Endpoint};
 use clap::FromArgMatches;
-use sha2::{Digest, Sha256};
 use std::collections::VecDeque;
 use std::env;
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 const PROGRAM: &str = "docker dumps";
@@ -29,6 +28,13 @@ pub enum Invocation {
         /// The words after `dumps`.
         words: Vec<OsString>,
     },
+    /// What would you say after this command of the CLI?
+    Hook {
+        /// Docker's global flags that matter here.
+        globals: Globals,
+        /// The command, as JSON.
+        command: String,
+    },
     /// Do something.
     Run {
         /// Docker's global flags that matter here.
@@ -38,17 +44,6 @@ pub enum Invocation {
     },
     /// The command line is wrong before it comes to us.
     Wrong(String),
-}
-
-/// The Docker CLI's global flags that say which engine is meant.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Globals {
-    /// `--config DIR`.
-    pub config: Option<PathBuf>,
-    /// `-H/--host`.
-    pub host: Option<String>,
-    /// `-c/--context`.
-    pub context: Option<String>,
 }
 
 /// Runs `docker-dumps` with the process's arguments.
@@ -62,6 +57,16 @@ pub fn run() -> ExitCode {
             descriptions,
             words,
         } => finish(PROGRAM, print_completion(&words, descriptions)),
+        Invocation::Hook { globals, command } => {
+            // Silent whatever happens: it is somebody else's command.
+            if let Some(said) = endpoint(&globals)
+                .ok()
+                .and_then(|daemon| hook::answer(&command, daemon))
+            {
+                println!("{said}");
+            }
+            ExitCode::SUCCESS
+        }
         Invocation::Run { globals, words } => run_verb(&globals, words),
         Invocation::Wrong(message) => finish(PROGRAM, Err(Failure::Message(message))),
     }
@@ -117,9 +122,19 @@ pub fn read(arguments: impl Iterator<Item = OsString>) -> Invocation {
             words.push("--help".into());
             Invocation::Run { globals, words }
         }
-        _ => Invocation::Run {
-            globals,
-            words: after_name(words),
+        _ => match after_name(words) {
+            words
+                if words
+                    .first()
+                    .is_some_and(|word| word == "docker-cli-plugin-hooks") =>
+            {
+                let command = words.get(1).map(|json| json.to_string_lossy().into_owned());
+                Invocation::Hook {
+                    globals,
+                    command: command.unwrap_or_default(),
+                }
+            }
+            words => Invocation::Run { globals, words },
         },
     }
 }
@@ -215,80 +230,16 @@ fn print_completion(words: &[OsString], descriptions: bool) -> Result<(), Failur
     Ok(())
 }
 
-/// The daemon to ask: `AGROUND_HOST`, or the local one if the Docker CLI works on this machine.
+/// The daemon to ask: `AGROUND_HOST`, or what belongs to the engine the Docker CLI works with.
 fn endpoint(globals: &Globals) -> Result<Endpoint, Failure> {
     let chosen = crate::client::credentials::use_for_all(None, None);
     chosen.map_err(|error| Failure::Message(error.to_string()))?;
-    if let Some(host) = env::var("AGROUND_HOST")
-        .ok()
-        .filter(|host| !host.is_empty())
-    {
-        return host
+    match variable("AGROUND_HOST") {
+        Some(host) => host
             .parse()
-            .map_err(|error| Failure::Message(format!("AGROUND_HOST: {error}")));
+            .map_err(|error| Failure::Message(format!("AGROUND_HOST: {error}"))),
+        None => contexts::daemon_of_docker(globals).map_err(Failure::Message),
     }
-    let engine = docker_engine(globals).map_err(Failure::Message)?;
-    match engine {
-        Some(host) if !host.starts_with("unix://") => Err(Failure::Message(format!(
-            "docker works on another machine ({host}): set AGROUND_HOST to the aground daemon of that machine"
-        ))),
-        _ => Ok(Endpoint::local()),
-    }
-}
-
-/// The engine's address as the Docker CLI finds it; `None` is its default.
-fn docker_engine(globals: &Globals) -> Result<Option<String>, String> {
-    let variable = |name| env::var(name).ok().filter(|value| !value.is_empty());
-    if globals.host.is_some() && globals.context.is_some() {
-        return Err("conflicting options: cannot specify both --host and --context".to_owned());
-    }
-    let directory = globals
-        .config
-        .clone()
-        .or_else(|| variable("DOCKER_CONFIG").map(PathBuf::from));
-    let directory = directory.or_else(|| Some(env::home_dir()?.join(".docker")));
-    let (host, context) = (globals.host.clone(), globals.context.clone());
-    let host = host.or_else(|| variable("DOCKER_HOST").filter(|_| context.is_none()));
-    if host.is_some() {
-        return Ok(host);
-    }
-    let context = context.or_else(|| variable("DOCKER_CONTEXT"));
-    let context = context.or_else(|| current_context(directory.as_ref()?));
-    match context.as_deref() {
-        None | Some("" | "default") => Ok(None),
-        Some(context) => context_host(&directory.unwrap_or_default(), context).map(Some),
-    }
-}
-
-fn current_context(directory: &Path) -> Option<String> {
-    let text = std::fs::read(directory.join("config.json")).ok()?;
-    let config: serde_json::Value = serde_json::from_slice(&text).ok()?;
-    config
-        .get("currentContext")?
-        .as_str()
-        .map(ToOwned::to_owned)
-}
-
-/// Contexts are in directories named by the SHA-256 of their name (cli/context/store).
-fn context_host(directory: &Path, context: &str) -> Result<String, String> {
-    use std::fmt::Write;
-    let mut digest = String::new();
-    for byte in Sha256::digest(context.as_bytes()) {
-        // Writing to a String cannot fail.
-        let _ = write!(digest, "{byte:02x}");
-    }
-    let path = directory
-        .join("contexts/meta")
-        .join(digest)
-        .join("meta.json");
-    let text = std::fs::read(path)
-        .map_err(|error| format!("docker context \"{context}\" not found: {error}"))?;
-    let meta: serde_json::Value = serde_json::from_slice(&text)
-        .map_err(|error| format!("docker context \"{context}\" is damaged: {error}"))?;
-    let host = meta
-        .pointer("/Endpoints/docker/Host")
-        .and_then(|host| host.as_str());
-    Ok(host.unwrap_or("unix://").to_owned())
 }
 
 #[cfg(test)]
@@ -358,6 +309,13 @@ mod tests {
         assert_eq!(
             read(words("__completeNoDesc dumps ls")),
             complete(false, "ls")
+        );
+        assert_eq!(
+            read(words("dumps docker-cli-plugin-hooks {\"RootCmd\":\"run\"}")),
+            Invocation::Hook {
+                globals: Globals::default(),
+                command: "{\"RootCmd\":\"run\"}".to_owned(),
+            }
         );
         assert!(matches!(read(words("--host")), Invocation::Wrong(_)));
     }

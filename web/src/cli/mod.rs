@@ -7,16 +7,20 @@ pub mod bundle;
 pub mod compare;
 pub mod complete;
 pub mod completion;
+pub mod config;
+pub mod contexts;
 pub mod cp;
 mod crash_files;
 pub mod debug;
 pub mod decide;
+pub mod dial_stdio;
 pub mod docker;
 pub mod doctor;
 pub mod events;
 pub mod governor;
 mod grouping;
 pub mod groups;
+pub mod hook;
 pub mod hosts;
 pub mod human;
 pub mod images;
@@ -60,6 +64,7 @@ pub mod version;
 pub mod whoami;
 
 use crate::client::{Client, Endpoint, InvalidEndpoint, credentials};
+use clap::parser::ValueSource;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use session::{Failure, Session};
 use std::path::PathBuf;
@@ -81,7 +86,7 @@ Usage:  {usage}
 struct Aground {
     /// Daemon to talk to
     #[arg(
-        help = "Daemon to talk to: unix:///path/to/api.sock, http://127.0.0.1:7400 or https://host",
+        help = "Daemon to talk to: unix:///path/to/api.sock, http://127.0.0.1:7400, https://host or ssh://user@host",
         long,
         global = true,
         value_name = "ADDRESS",
@@ -89,6 +94,9 @@ struct Aground {
         hide_env = true
     )]
     host: Option<String>,
+    /// Docker context whose machine's daemon to talk to
+    #[arg(long, global = true, value_name = "NAME")]
+    context: Option<String>,
     /// Access token
     #[arg(
         help = "File with the access token for a remote daemon (AGROUND_TOKEN holds one itself)",
@@ -124,6 +132,8 @@ enum Verb {
     Ping(ping::Arguments),
     #[command(help_template = HELP)]
     Serve(serve::Arguments),
+    #[command(help_template = HELP, subcommand_required = true, arg_required_else_help = true)]
+    Config(config::Arguments),
     #[command(help_template = HELP)]
     Reindex(reindex::Arguments),
     #[command(help_template = HELP)]
@@ -134,6 +144,8 @@ enum Verb {
     Token(token::Arguments),
     #[command(help_template = HELP)]
     Audit(audit::Arguments),
+    #[command(help_template = HELP, hide = true)]
+    DialStdio(dial_stdio::Arguments),
     #[command(help_template = HELP)]
     Version(version::Arguments),
     #[command(help_template = HELP)]
@@ -248,6 +260,7 @@ pub fn run() -> ExitCode {
     };
     let Aground {
         host,
+        context,
         token_file,
         ca,
         verb,
@@ -261,13 +274,18 @@ pub fn run() -> ExitCode {
     if let Err(error) = credentials::use_for_all(token_file.as_deref(), ca) {
         return finish(program, Err(Failure::Message(error.to_string())));
     }
-    // An empty AGROUND_HOST is none.
-    let endpoint = match host.as_deref().filter(|host| !host.is_empty()) {
-        Some(host) => host
+    let typed = parsed.value_source("host") == Some(ValueSource::CommandLine);
+    let endpoint = match (host.filter(|host| !host.is_empty()), context) {
+        (Some(_), Some(_)) if typed => {
+            Err("conflicting options: cannot specify both --host and --context".to_owned())
+        }
+        (_, Some(context)) => contexts::daemon_of_context(&context),
+        (Some(host), None) => host
             .parse()
-            .map_err(|error: InvalidEndpoint| Failure::Message(error.to_string())),
-        None => Ok(Endpoint::local()),
+            .map_err(|error: InvalidEndpoint| error.to_string()),
+        (None, None) => Ok(Endpoint::local()),
     };
+    let endpoint = endpoint.map_err(Failure::Message);
     finish(
         program,
         endpoint.and_then(|endpoint| dispatch(verb, endpoint, program)),
@@ -282,12 +300,14 @@ fn dispatch(verb: Verb, endpoint: Endpoint, program: &'static str) -> Result<(),
             &mut Session::new(Client::new(endpoint), program),
         ),
         Verb::Serve(arguments) => serve::run(arguments),
+        Verb::Config(arguments) => config::run(&arguments),
         Verb::Reindex(arguments) => reindex::run(arguments),
         Verb::Install(arguments) => install::run(&arguments),
         Verb::Uninstall(arguments) => uninstall::run(&arguments),
         Verb::Whoami(arguments) => whoami::run(&arguments),
         Verb::Completion(arguments) => completion::run(&arguments),
         Verb::Man(arguments) => man::run(&arguments, Aground::command()),
+        Verb::DialStdio(_) => dial_stdio::run(&endpoint),
         Verb::Open(arguments) => with_session(endpoint, program, async |session| {
             open::run(&arguments, session).await
         }),
