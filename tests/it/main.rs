@@ -25,6 +25,7 @@ mod kernel {
     mod bundle;
     mod causes;
     mod claim;
+    mod cli_docs;
     mod context;
     mod cri;
     mod debug_files;

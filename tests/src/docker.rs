@@ -41,6 +41,14 @@ impl Container {
         }
     }
 
+    /// A container of this very name.
+    pub fn named(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            options: Vec::new(),
+        }
+    }
+
     /// Adds an option of `docker run`, such as `--rm` or `--label=team=shop`.
     #[must_use]
     pub fn option(mut self, option: &str) -> Self {
