@@ -68,6 +68,7 @@ use clap::parser::ValueSource;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use session::{Failure, Session};
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::process::ExitCode;
 use usage::{parse, print_help, refuse};
 
@@ -335,36 +336,68 @@ pub fn run_dump_verb(
     endpoint: Endpoint,
     program: &'static str,
 ) -> Result<(), Failure> {
-    with_session(endpoint, program, async |session| match verb {
-        DumpVerb::Ls(arguments) => ls::run(arguments, session).await,
-        DumpVerb::Inspect(arguments) => inspect::run(&arguments, session).await,
-        DumpVerb::Bt(arguments) => bt::run(&arguments, session).await,
-        DumpVerb::Compare(arguments) => compare::run(&arguments, session).await,
-        DumpVerb::Top(arguments) => top::run(&arguments, session).await,
-        DumpVerb::Groups(arguments) => groups::run(arguments, session).await,
-        DumpVerb::Report(arguments) => report::run(arguments, session).await,
-        DumpVerb::Hosts(arguments) => hosts::run(arguments, session).await,
-        DumpVerb::Images(arguments) => images::run(arguments, session).await,
-        DumpVerb::Investigations(arguments) => investigations::theories(arguments, session).await,
-        DumpVerb::Searches(arguments) => searches::run(arguments, session).await,
-        DumpVerb::Events(arguments) => events::run(arguments, session).await,
-        DumpVerb::Cp(arguments) => cp::run(&arguments, session).await,
-        DumpVerb::Debug(arguments) => debug::run(&arguments, session).await,
-        DumpVerb::Bundle(arguments) => bundle::run(&arguments, session).await,
-        DumpVerb::Import(arguments) => import::run(&arguments, session).await,
-        DumpVerb::Log(arguments) => log::run(&arguments, session).await,
-        DumpVerb::Rm(arguments) => rm::run(&arguments, session).await,
-        DumpVerb::Pin(arguments) => pin::run(&arguments, true, session).await,
-        DumpVerb::Unpin(arguments) => pin::run(&arguments, false, session).await,
-        DumpVerb::Prune(arguments) => prune::run(arguments, session).await,
-        DumpVerb::Governor(arguments) => governor::run(arguments, session).await,
-        DumpVerb::Symbols(arguments) => symbols::run(&arguments, session).await,
-        DumpVerb::Notify(arguments) => notify::run(arguments, session).await,
-        DumpVerb::Rules(arguments) => rules::run(arguments, session).await,
-        DumpVerb::Regroup(arguments) => regroup::run(&arguments, session).await,
-        DumpVerb::Settings(arguments) => investigations::settings(arguments, session).await,
-        DumpVerb::Status(arguments) => status::run(&arguments, session).await,
+    with_session(endpoint, program, async |session| {
+        start(verb, session).await
     })
+}
+
+/// In a box each: as one state machine of all verbs they keep the compiler busy for minutes.
+fn start<'a>(
+    verb: DumpVerb,
+    session: &'a mut Session,
+) -> Pin<Box<dyn Future<Output = Result<(), Failure>> + 'a>> {
+    match verb {
+        DumpVerb::Ls(arguments) => Box::pin(ls::run(arguments, session)),
+        DumpVerb::Inspect(arguments) => {
+            Box::pin(async move { inspect::run(&arguments, session).await })
+        }
+        DumpVerb::Bt(arguments) => Box::pin(async move { bt::run(&arguments, session).await }),
+        DumpVerb::Compare(arguments) => {
+            Box::pin(async move { compare::run(&arguments, session).await })
+        }
+        DumpVerb::Top(arguments) => Box::pin(async move { top::run(&arguments, session).await }),
+        DumpVerb::Groups(arguments) => Box::pin(groups::run(arguments, session)),
+        DumpVerb::Report(arguments) => Box::pin(report::run(arguments, session)),
+        DumpVerb::Hosts(arguments) => Box::pin(hosts::run(arguments, session)),
+        DumpVerb::Images(arguments) => Box::pin(images::run(arguments, session)),
+        DumpVerb::Investigations(arguments) => {
+            Box::pin(investigations::theories(arguments, session))
+        }
+        DumpVerb::Searches(arguments) => Box::pin(searches::run(arguments, session)),
+        DumpVerb::Events(arguments) => Box::pin(events::run(arguments, session)),
+        DumpVerb::Cp(arguments) => Box::pin(async move { cp::run(&arguments, session).await }),
+        DumpVerb::Debug(arguments) => {
+            Box::pin(async move { debug::run(&arguments, session).await })
+        }
+        DumpVerb::Bundle(arguments) => {
+            Box::pin(async move { bundle::run(&arguments, session).await })
+        }
+        DumpVerb::Import(arguments) => {
+            Box::pin(async move { import::run(&arguments, session).await })
+        }
+        DumpVerb::Log(arguments) => Box::pin(async move { log::run(&arguments, session).await }),
+        DumpVerb::Rm(arguments) => Box::pin(async move { rm::run(&arguments, session).await }),
+        DumpVerb::Pin(arguments) => {
+            Box::pin(async move { pin::run(&arguments, true, session).await })
+        }
+        DumpVerb::Unpin(arguments) => {
+            Box::pin(async move { pin::run(&arguments, false, session).await })
+        }
+        DumpVerb::Prune(arguments) => Box::pin(prune::run(arguments, session)),
+        DumpVerb::Governor(arguments) => Box::pin(governor::run(arguments, session)),
+        DumpVerb::Symbols(arguments) => {
+            Box::pin(async move { symbols::run(&arguments, session).await })
+        }
+        DumpVerb::Notify(arguments) => Box::pin(notify::run(arguments, session)),
+        DumpVerb::Rules(arguments) => Box::pin(rules::run(arguments, session)),
+        DumpVerb::Regroup(arguments) => {
+            Box::pin(async move { regroup::run(&arguments, session).await })
+        }
+        DumpVerb::Settings(arguments) => Box::pin(investigations::settings(arguments, session)),
+        DumpVerb::Status(arguments) => {
+            Box::pin(async move { status::run(&arguments, session).await })
+        }
+    }
 }
 
 fn with_session(
