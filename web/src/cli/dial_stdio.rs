@@ -3,7 +3,7 @@
 use super::session::Failure;
 use crate::client::{ClientError, Endpoint};
 use std::fs::File;
-use std::io;
+use std::io::{self, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
@@ -31,11 +31,26 @@ pub fn run(endpoint: &Endpoint) -> Result<(), Failure> {
     let mut asking = daemon.try_clone()?;
     thread::spawn(move || {
         // If it fails, the daemon hears of it and closes.
-        let _ = io::copy(&mut io::stdin().lock(), &mut asking);
+        let _ = pass_on(&mut io::stdin().lock(), &mut asking);
         let _ = asking.shutdown(Shutdown::Write);
     });
     // Not by the standard library's own, which waits for the end of a line.
     let mut answers = File::from(io::stdout().as_fd().try_clone_to_owned()?);
-    io::copy(&mut daemon, &mut answers)?;
+    pass_on(&mut daemon, &mut answers)?;
     Ok(())
+}
+
+/// Not `io::copy`: it splices, and a splice that waits for a socket keeps others from reading the
+/// pipe it has already written to.
+fn pass_on(from: &mut impl Read, to: &mut impl Write) -> io::Result<()> {
+    let mut piece = vec![0; 64 * 1024];
+    loop {
+        let length = match from.read(&mut piece) {
+            Ok(0) => return Ok(()),
+            Ok(length) => length,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        to.write_all(piece.get(..length).unwrap_or_default())?;
+    }
 }
