@@ -186,7 +186,7 @@ fn judge(facts: &Facts) -> Hosts {
         hosts,
         alone: all_alone,
         too_little: (!enough).then(|| {
-            format!("Crashes of {count} hosts are too few to tell one from the others: {LEAST_HOSTS} are needed.")
+            format!("{count} of at least {LEAST_HOSTS} hosts had crashes: too few to tell one from the others.")
         }),
     }
 }

@@ -16,12 +16,22 @@ impl Names {
     /// As the document has it. What is shorter there is filled up, so that columns stay columns.
     fn shown(&self, text: &str) -> String {
         // A shorter beginning may be part of anything.
-        let long = self.0.iter().filter(|(_, shown)| shown.len() > 4);
-        long.fold(text.to_owned(), |text, (real, shown)| {
+        let (long, short): (Vec<_>, Vec<_>) = self.0.iter().partition(|(_, shown)| shown.len() > 4);
+        let text = long.iter().fold(text.to_owned(), |text, (real, shown)| {
             let wide = format!("{shown:<width$}  ", width = real.len());
             text.replace(&format!("{real}  "), &wide)
                 .replace(real, shown)
-        })
+        });
+        let words = text.split_inclusive(|c: char| !c.is_ascii_alphanumeric());
+        let word = |word: &str| {
+            let end = word
+                .trim_end_matches(|c: char| !c.is_ascii_alphanumeric())
+                .len();
+            let (bare, rest) = word.split_at(end);
+            let known = short.iter().find(|(real, _)| real == bare);
+            known.map_or(word.to_owned(), |(_, shown)| format!("{shown}{rest}"))
+        };
+        words.map(word).collect()
     }
 
     /// As this machine has it.
@@ -84,8 +94,10 @@ fn the_document_shows_what_the_verbs_print() {
     });
     {
         let _claim = site.collect();
-        for (container, tag) in &containers {
+        for (index, (container, tag)) in containers.iter().enumerate() {
             container.run(tag, &[]);
+            // One after the other, also in the list of events.
+            site.wait_for(index + 1, &[]);
         }
     }
     let mut dumps = site.wait_for(2, &[]);
