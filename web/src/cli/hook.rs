@@ -77,7 +77,6 @@ mod tests {
             Some(false),
         );
         check(r#"{"RootCmd":"ps","Flags":{"all":"true"}}"#, Some(false));
-        check("[]", None);
         check("no JSON", None);
     }
 }
