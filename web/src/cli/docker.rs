@@ -15,6 +15,8 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 const PROGRAM: &str = "docker dumps";
+/// After a command of its own, the CLI asks with this word.
+const HOOK: &str = "docker-cli-plugin-hooks";
 
 /// What the Docker CLI, or a person, asks of the plugin.
 #[derive(Debug, PartialEq, Eq)]
@@ -28,12 +30,10 @@ pub enum Invocation {
         /// The words after `dumps`.
         words: Vec<OsString>,
     },
-    /// What would you say after this command of the CLI?
+    /// What is there to say after a command of the CLI?
     Hook {
         /// Docker's global flags that matter here.
         globals: Globals,
-        /// The command, as JSON.
-        command: String,
     },
     /// Do something.
     Run {
@@ -57,11 +57,11 @@ pub fn run() -> ExitCode {
             descriptions,
             words,
         } => finish(PROGRAM, print_completion(&words, descriptions)),
-        Invocation::Hook { globals, command } => {
+        Invocation::Hook { globals } => {
             // Silent whatever happens: it is somebody else's command.
             if let Some(said) = endpoint(&globals)
                 .ok()
-                .and_then(|daemon| hook::answer(&command, daemon))
+                .and_then(|daemon| hook::answer(daemon))
             {
                 println!("{said}");
             }
@@ -123,17 +123,7 @@ pub fn read(arguments: impl Iterator<Item = OsString>) -> Invocation {
             Invocation::Run { globals, words }
         }
         _ => match after_name(words) {
-            words
-                if words
-                    .first()
-                    .is_some_and(|word| word == "docker-cli-plugin-hooks") =>
-            {
-                let command = words.get(1).map(|json| json.to_string_lossy().into_owned());
-                Invocation::Hook {
-                    globals,
-                    command: command.unwrap_or_default(),
-                }
-            }
+            words if words.first().is_some_and(|word| word == HOOK) => Invocation::Hook { globals },
             words => Invocation::Run { globals, words },
         },
     }
@@ -314,7 +304,6 @@ mod tests {
             read(words("dumps docker-cli-plugin-hooks {\"RootCmd\":\"run\"}")),
             Invocation::Hook {
                 globals: Globals::default(),
-                command: "{\"RootCmd\":\"run\"}".to_owned(),
             }
         );
         assert!(matches!(read(words("--host")), Invocation::Wrong(_)));

@@ -1,82 +1,51 @@
 //! What the Docker CLI prints under "What's next:" after somebody's command (docker/cli, hooks).
 //!
-//! The CLI hands over the command as JSON and takes a Go template for its answer, so nothing goes
-//! into that but ids: names were chosen by containers.
+//! The CLI does not say how a container ended: 28.2 gives no error for `docker run` with exit code
+//! 139. So what counts is whether one crashed just now. The answer is a Go template, and nothing
+//! goes into it but an id: names were chosen by containers.
 
 use crate::client::{Client, Endpoint};
+use aground_daemon::DaemonStatus;
 use aground_store::types::{DumpSummary, Page};
-use serde::Deserialize;
 use serde_json::json;
 use std::time::Duration;
+use tokio::time::{Instant, timeout, timeout_at};
 
-/// A crash this old was not of this command.
+/// An older crash was hardly of this command.
 const RECENT_MS: i64 = 60_000;
-/// Somebody waits for a prompt.
-const PATIENCE: Duration = Duration::from_secs(1);
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Finished {
-    #[serde(default)]
-    root_cmd: String,
-    #[serde(default)]
-    command_error: String,
-}
-
-impl Finished {
-    /// Whether it ran a program, and that ended well.
-    fn went_well(&self) -> bool {
-        let verb = self.root_cmd.rsplit(' ').next().unwrap_or_default();
-        ["run", "start", "exec"].contains(&verb) && self.command_error.is_empty()
-    }
-}
+/// How long a crash that is being captured is waited for: somebody waits for a prompt.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// Between two questions.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// The answer to the CLI, when there is something to say.
-pub fn answer(command: &str, daemon: Endpoint) -> Option<String> {
-    let command: Finished = serde_json::from_str(command).ok()?;
-    if command.went_well() {
-        return None;
-    }
+pub fn answer(daemon: Endpoint) -> Option<String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .ok()?;
-    let client = Client::new(daemon);
-    let newest = async { client.get("/api/v1/dumps?limit=1").await };
-    let page: Page<DumpSummary> =
-        runtime.block_on(async { tokio::time::timeout(PATIENCE, newest).await.ok()?.ok() })?;
-    let said = template(page.items.first()?, jiff::Timestamp::now().as_millisecond())?;
+    let crashed = runtime.block_on(recent(&Client::new(daemon)))?;
+    let id = crashed.id.short();
+    let said = format!("A container crashed just now. To see why: docker dumps bt {id}");
     Some(json!({ "Type": 0, "Template": said }).to_string())
 }
 
-fn template(newest: &DumpSummary, now_ms: i64) -> Option<String> {
-    let age = now_ms.saturating_sub(newest.crashed_at_ms);
-    (age <= RECENT_MS && newest.container.is_some()).then(|| {
-        let id = newest.id.short();
-        format!("A container crashed just now. To see why: docker dumps bt {id}")
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_went_well_needs_no_advice() {
-        let check = |json: &str, expected| {
-            let read = serde_json::from_str::<Finished>(json).map(|command| command.went_well());
-            assert_eq!(read.ok(), expected, "{json}");
-        };
-        check(
-            r#"{"RootCmd":"run","Flags":{},"CommandError":""}"#,
-            Some(true),
-        );
-        check(r#"{"RootCmd":"container run"}"#, Some(true));
-        check(
-            r#"{"RootCmd":"run","CommandError":"exit status 139"}"#,
-            Some(false),
-        );
-        check(r#"{"RootCmd":"ps","Flags":{"all":"true"}}"#, Some(false));
-        check("no JSON", None);
+/// The newest crash, if it is of just now. The engine says that a container has ended before all
+/// about its crash is read, so what arrives is waited for.
+async fn recent(client: &Client) -> Option<DumpSummary> {
+    let end = Instant::now() + PATIENCE;
+    while Instant::now() < end {
+        let status = timeout_at(end, client.get::<DaemonStatus>("/api/v1/status")).await;
+        let status = status.ok()?.ok();
+        if status.is_none_or(|status| status.spool_incoming + status.spool_ready == 0) {
+            break;
+        }
+        tokio::time::sleep(PAUSE).await;
     }
+    let newest = client.get("/api/v1/dumps?limit=1");
+    let page: Page<DumpSummary> = timeout(PATIENCE, newest).await.ok()?.ok()?;
+    let now = jiff::Timestamp::now().as_millisecond();
+    page.items.into_iter().find(|dump| {
+        dump.container.is_some() && now.saturating_sub(dump.crashed_at_ms) <= RECENT_MS
+    })
 }
