@@ -185,6 +185,10 @@ fn crashes_wait_in_the_spool_of_a_full_disk_and_the_status_says_so() {
     assert!(why.contains("full") || why.contains("No space"), "{why}");
     let page = site.get("/status");
     assert!(page.text().contains("Crashes wait in the spool."));
+    for path in ["/", "/groups"] {
+        let page = site.get(path).text();
+        assert!(page.contains("Storage needs attention."), "{path}: {page}");
+    }
     disk.empty();
     site.wait_for(CRASHES, &[]);
     eventually(LIMIT, || {

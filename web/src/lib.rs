@@ -57,8 +57,9 @@ pub fn router(app: App) -> Router {
     Router::new()
         .fallback(enter)
         .with_state(Arc::new(Front::new(app)))
-        .layer(from_fn(ui::theme::remember))
         .layer(from_fn(guard::refuse_cross_site_changes))
+        .layer(from_fn(ui::refused::as_page))
+        .layer(from_fn(ui::visit::remember))
         .layer(from_fn(guard::harden_responses))
         .layer(from_fn(guard::name_in_log))
 }

@@ -5,13 +5,19 @@
 //! served because only root may read it: its path says where root finds it.
 
 use aground_store::{QueryError, ResolveError, StoreError};
+use axum::Extension;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::{AppendHeaders, IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use std::error::Error;
 use std::fmt::Write;
 use std::path::PathBuf;
+use std::time::Duration;
+
+/// Said while nothing can be written. Who reads a crash is written down too.
+const NO_ROOM: &str = "the disk of the state directory is full or may only be read: nothing can be \
+                       written down, no change and not who reads a crash";
 
 /// Why a request was not answered.
 #[derive(Debug)]
@@ -20,6 +26,8 @@ pub struct Problem {
     body: Box<ProblemBody>,
     /// For the operator; never sent.
     log: Option<String>,
+    /// After how long to come again.
+    again: Option<Duration>,
 }
 
 /// What the client reads, as `application/problem+json`.
@@ -82,6 +90,7 @@ impl Problem {
             status,
             body: Box::new(body),
             log: None,
+            again: None,
         }
     }
 
@@ -131,6 +140,13 @@ impl Problem {
         self
     }
 
+    /// The same, with when to come again.
+    #[must_use]
+    pub fn come_again(mut self, after: Duration) -> Self {
+        self.again = Some(after);
+        self
+    }
+
     /// The HTTP status.
     pub fn status(&self) -> StatusCode {
         self.status
@@ -161,7 +177,13 @@ impl IntoResponse for Problem {
         }
         let text = serde_json::to_string(&self.body).unwrap_or_default();
         let kind = [(header::CONTENT_TYPE, "application/problem+json")];
-        (self.status, kind, text).into_response()
+        // The body as such is for `ui::refused`, which makes pages of problems.
+        let again = self.again.map(|after| {
+            // Rounded up: a moment too early is another refusal.
+            let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+            AppendHeaders([(header::RETRY_AFTER, seconds.max(1).to_string())])
+        });
+        (self.status, Extension(*self.body), kind, again, text).into_response()
     }
 }
 
@@ -188,6 +210,10 @@ impl From<StoreError> for Problem {
                 "memory-dropped",
                 StoreError::MemoryDropped.to_string(),
             ),
+            other if other.is_unwritable() => Self {
+                log: Some(chain(&other)),
+                ..Self::new(StatusCode::INSUFFICIENT_STORAGE, "no-room", NO_ROOM)
+            },
             other => Self::internal(&other),
         }
     }
@@ -235,5 +261,29 @@ impl From<tokio::task::JoinError> for Problem {
 impl From<std::io::Error> for Problem {
     fn from(error: std::io::Error) -> Self {
         Self::internal(&error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Error as IoError, ErrorKind};
+
+    #[test]
+    fn a_disk_that_cannot_be_written_is_no_failure_of_ours() {
+        for (kind, status) in [
+            (ErrorKind::StorageFull, 507),
+            (ErrorKind::QuotaExceeded, 507),
+            (ErrorKind::ReadOnlyFilesystem, 507),
+            (ErrorKind::PermissionDenied, 500),
+        ] {
+            let problem = Problem::from(StoreError::Io {
+                action: "cannot write",
+                path: PathBuf::from("/secret/place"),
+                source: IoError::from(kind),
+            });
+            assert_eq!(problem.status().as_u16(), status, "{kind}");
+            assert!(!problem.detail().contains("secret"), "{kind}");
+        }
     }
 }

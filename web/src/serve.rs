@@ -171,6 +171,7 @@ fn gate(config: &Config) -> Gate {
         Sessions::new(web.session_idle.0, web.session_max.0, secure),
         Limits::new(f64::from(web.requests_per_second), web.requests_at_once),
     )
+    .with_listeners(web.event_listeners)
 }
 
 /// Reads certificates and key again.

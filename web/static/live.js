@@ -46,6 +46,12 @@
     if (source || document.hidden) return;
     source = new EventSource("/api/v1/events");
     for (const type of ["dump", "report", "memory", "removed", "reset"]) source.addEventListener(type, happened);
+    // Refused, as when too many listen, a browser does not come again by itself.
+    source.addEventListener("error", () => {
+      if (source?.readyState !== EventSource.CLOSED) return;
+      leave();
+      setTimeout(() => { listen(); soon(); }, 30000);
+    });
   };
   // A browser has six connections to a server, and people have more tabs.
   const leave = () => {

@@ -110,6 +110,18 @@ impl StoreError {
             _ => false,
         }
     }
+
+    /// Whether nothing can be written: the disk is full, or may only be read.
+    pub fn is_unwritable(&self) -> bool {
+        let read_only = match self {
+            StoreError::Io { source, .. } => source.kind() == io::ErrorKind::ReadOnlyFilesystem,
+            StoreError::Database(rusqlite::Error::SqliteFailure(error, _)) => {
+                error.code == rusqlite::ErrorCode::ReadOnly
+            }
+            _ => false,
+        };
+        read_only || self.is_full_disk()
+    }
 }
 
 /// Why a reference names no dump or group.

@@ -1,14 +1,14 @@
 //! What every request passes first: who asks, how much they ask, and which store they see.
 
 use super::Access;
-use super::route::answer;
 use super::who::{Origin, Proof, Who, identify};
 use crate::problem::Problem;
+use crate::ui::visit;
 use crate::{App, routes};
 use aground_store::access::{Sight, Worthless};
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,15 +17,6 @@ use tower::ServiceExt;
 
 /// Different sights that are kept ready.
 const MOST_SIGHTS: usize = 64;
-
-tokio::task_local! {
-    static SIGNED_IN: Option<String>;
-}
-
-/// The name of the token that the request at hand is signed in with; for pages.
-pub fn signed_in() -> Option<String> {
-    SIGNED_IN.try_with(Clone::clone).ok().flatten()
-}
 
 /// All routes, once for each sight.
 pub struct Front {
@@ -94,13 +85,11 @@ pub async fn enter(State(front): State<Arc<Front>>, mut request: Request) -> Res
         Ok(routes) => routes,
         Err(problem) => return problem.into_response(),
     };
-    let name = match &access.who {
-        Who::Token { name, .. } => Some(name.clone()),
-        _ => None,
-    };
-    request.extensions_mut().insert(access);
+    request.extensions_mut().insert(access.clone());
     request.extensions_mut().insert(front.app.clone());
-    let Ok(response) = SIGNED_IN.scope(name, routes.oneshot(request)).await;
+    let Ok(mut response) = visit::read_by(access.clone(), routes.oneshot(request)).await;
+    // A refusal that is shown as a page says who was refused.
+    response.extensions_mut().insert(access);
     response
 }
 
@@ -161,13 +150,8 @@ fn says_whence(headers: &HeaderMap) -> bool {
 pub fn too_many(what: &str, wait: Duration) -> Response {
     let seconds = wait.as_secs().saturating_add(1);
     let detail = format!("too many {what}: come again in {seconds} s");
-    let mut response = answer(Problem::new(
-        StatusCode::TOO_MANY_REQUESTS,
-        "too-many",
-        detail,
-    ));
-    response
-        .headers_mut()
-        .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-    response
+    let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "too-many", detail);
+    problem
+        .come_again(Duration::from_secs(seconds))
+        .into_response()
 }

@@ -15,7 +15,9 @@ pub mod who;
 use aground_store::access::{Role, Sight, Worthless};
 use limits::Limits;
 use sessions::Sessions;
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use who::Who;
 
 /// Who asks, and what they may.
@@ -46,11 +48,15 @@ pub struct Gate {
     pub requests: Limits,
     /// How often one address may show a wrong token.
     pub failures: Limits,
+    /// A seat for each who follows events.
+    pub listeners: Arc<Semaphore>,
 }
 
 /// How many wrong tokens one address may show at once, and how many more each second.
 const WRONG_AT_ONCE: u32 = 10;
 const WRONG_PER_SECOND: f64 = 0.1;
+/// How many may follow events where nobody says how many.
+const LISTENERS: usize = 500;
 
 impl Default for Gate {
     /// Open to this machine, as long as nobody else can reach it.
@@ -74,6 +80,15 @@ impl Gate {
             sessions,
             requests,
             failures: Limits::new(WRONG_PER_SECOND, WRONG_AT_ONCE),
+            listeners: Arc::new(Semaphore::new(LISTENERS)),
         }
+    }
+
+    /// The same with room for so many who follow events.
+    #[must_use]
+    pub fn with_listeners(mut self, most: u32) -> Self {
+        let most = usize::try_from(most).unwrap_or(LISTENERS);
+        self.listeners = Arc::new(Semaphore::new(most));
+        self
     }
 }

@@ -10,9 +10,9 @@ use axum::Router;
 use axum::extract::rejection::RawPathParamsRejection;
 use axum::extract::{RawPathParams, Request, State};
 use axum::handler::Handler;
-use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::response::{IntoResponse, Response};
 use axum::routing::MethodRouter;
 
 /// What a route needs of who asks.
@@ -150,28 +150,20 @@ pub fn assemble(routes: Vec<Route>) -> Router<App> {
 /// The guard before each route.
 async fn refuse_who_may_not(State(needs): State<Needs>, request: Request, next: Next) -> Response {
     let access = request.extensions().get::<Access>();
-    let Some(problem) = refusal(needs, access) else {
-        return next.run(request).await;
-    };
-    if problem.status() == StatusCode::UNAUTHORIZED && is_page(&request) {
-        return to_sign_in(request.uri());
+    match refusal(needs, access) {
+        Some(problem) => answer(problem),
+        None => next.run(request).await,
     }
-    answer(problem)
 }
 
-/// Whether a person looks at a page.
-fn is_page(request: &Request) -> bool {
-    let accept = request.headers().get(header::ACCEPT);
-    let accept = accept.and_then(|value| value.to_str().ok());
-    *request.method() == Method::GET
-        && !request.uri().path().starts_with("/api/")
-        && accept.is_some_and(|types| types.contains("text/html"))
+/// Whether a route that needs this answers them.
+pub fn allows(needs: Needs, access: &Access) -> bool {
+    refusal(needs, Some(access)).is_none()
 }
 
-fn to_sign_in(from: &Uri) -> Response {
-    let back = from.path_and_query().map_or("/", |path| path.as_str());
-    Redirect::to(&format!("/sign-in?next={}", crate::client::encode(back))).into_response()
-}
+/// What an answer adds to what is written down about it, where its path does not say it all.
+#[derive(Clone, Debug)]
+pub struct Noted(pub String);
 
 /// Writes down who got an answer of a route.
 async fn write_down(
@@ -200,8 +192,14 @@ async fn write_down(
         _ => None,
     };
     let response = next.run(request).await;
-    let Some((access, app)) = known.filter(|_| response.status().is_success()) else {
+    // A form that did what it says leads back to its page.
+    let done = response.status().is_success() || response.status() == StatusCode::SEE_OTHER;
+    let Some((access, app)) = known.filter(|_| done) else {
         return response;
+    };
+    let asked = match response.extensions().get::<Noted>() {
+        Some(Noted(what)) => format!("{asked}: {what}"),
+        None => asked,
     };
     let entry = Audited {
         at_ms: jiff::Timestamp::now().as_millisecond(),
@@ -249,7 +247,10 @@ fn refusal(needs: Needs, access: Option<&Access>) -> Option<Problem> {
         return Some(Problem::new(StatusCode::FORBIDDEN, "role", detail));
     }
     if needs.whole && !access.sight.scope.is_everything() {
-        let detail = "this is about all crashes, and your token's scope are some";
+        let detail = format!(
+            "this is about all crashes, and your token shows only those of {}",
+            access.sight.scope
+        );
         return Some(Problem::new(StatusCode::FORBIDDEN, "scope", detail));
     }
     None

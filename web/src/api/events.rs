@@ -13,7 +13,7 @@ use aground_helper::id::DumpId;
 use aground_store::types::DumpSummary;
 use aground_store::{Query, Store, StoreError, StoredEvent};
 use axum::extract::State;
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::sse;
 use futures_util::{Stream, StreamExt, stream};
 use jiff::Timestamp;
@@ -21,9 +21,10 @@ use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{OwnedSemaphorePermit, broadcast};
 
 /// Events read at a time.
 const BATCH: usize = 256;
@@ -31,6 +32,8 @@ const BATCH: usize = 256;
 const LOOK: Duration = Duration::from_secs(10);
 /// What a reader whose connection broke shall wait before it comes again.
 const RETRY: Duration = Duration::from_secs(2);
+/// What one for whom there was no seat shall wait.
+const LATER: Duration = Duration::from_secs(30);
 
 /// What one message says.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -58,7 +61,7 @@ pub struct EventMessage {
 /// what happened since the time `since=`, else with what happens from now on. It ends at the time
 /// `until=`, and only when the service stops without it. With a query it has only events of dumps
 /// that match and are still there. Where events have been forgotten since, the first message is
-/// `reset`: the reader must load anew.
+/// `reset`: the reader must load anew. 503 while as many follow as may.
 pub async fn events(
     State(app): State<App>,
     headers: HeaderMap,
@@ -66,6 +69,8 @@ pub async fn events(
 ) -> Result<sse::Sse<impl Stream<Item = Result<sse::Event, Infallible>>>, Problem> {
     parameters.only(&["after", "since", "until", "query", "filter", "saved"])?;
     let query = parameters.query(&app)?;
+    let seat = Arc::clone(&app.gate.listeners).try_acquire_owned();
+    let seat = seat.map_err(|_| full())?;
     // Before the first look, so that nothing happens unseen after it.
     let wake = app.daemon.subscribe();
     let asked = match headers.get("last-event-id") {
@@ -103,6 +108,7 @@ pub async fn events(
         until_ms,
         waiting: VecDeque::new(),
         wake,
+        _seat: seat,
     };
     let live = stream::unfold(follower, |mut follower| async {
         let message = follower.next().await?;
@@ -114,6 +120,17 @@ pub async fn events(
         .map(Ok)
         .take_until(async move { stopping.cancelled().await });
     Ok(sse::Sse::new(messages).keep_alive(sse::KeepAlive::default()))
+}
+
+/// No seat is free.
+fn full() -> Problem {
+    let detail = "as many follow events as event_listeners of [web] allows: come again later";
+    Problem::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "too-many-listeners",
+        detail,
+    )
+    .come_again(LATER)
 }
 
 fn number(name: &str, text: &str) -> Result<i64, Problem> {
@@ -141,6 +158,7 @@ struct Follower {
     /// Messages that were read and not yet sent.
     waiting: VecDeque<sse::Event>,
     wake: broadcast::Receiver<Event>,
+    _seat: OwnedSemaphorePermit,
 }
 
 impl Follower {

@@ -3,14 +3,15 @@
 use super::blocking;
 use super::parameters::{Parameters, Path};
 use crate::App;
+use crate::access::route::Noted;
 use crate::problem::Problem;
 use aground_helper::units::Span;
 use aground_store::access::{NewToken, Role, Scope, Token};
 use aground_store::{Store, StoreError};
-use axum::Json;
 use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
 use axum::http::StatusCode;
+use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 
 /// What a token shall be.
@@ -52,13 +53,24 @@ pub async fn list(
 pub async fn create(
     State(app): State<App>,
     wish: Result<Json<Wish>, JsonRejection>,
-) -> Result<(StatusCode, Json<Created>), Problem> {
+) -> Result<(StatusCode, Extension<Noted>, Json<Created>), Problem> {
     let Json(wish) = wish.map_err(|error| Problem::bad_parameter(error.body_text()))?;
+    let (noted, created) = make(&app, wish).await?;
+    Ok((StatusCode::CREATED, noted, Json(created)))
+}
+
+/// Makes a token; also says what is written down about that.
+pub async fn make(app: &App, wish: Wish) -> Result<(Extension<Noted>, Created), Problem> {
     let new = new_token(wish)?;
     let create = move |store: &Store| store.create_token(new);
-    let (token, secret) = blocking::<_, StoreError, _>(&app, create).await?;
+    let (token, secret) = blocking::<_, StoreError, _>(app, create).await?;
     tracing::info!(token = token.name, role = %token.role, scope = %token.scope, "token made");
-    Ok((StatusCode::CREATED, Json(Created { token, secret })))
+    Ok((noted(&token), Created { token, secret }))
+}
+
+fn noted(token: &Token) -> Extension<Noted> {
+    let Token { name, role, .. } = token;
+    Extension(Noted(format!("{name} ({role}, {})", token.scope)))
 }
 
 fn new_token(wish: Wish) -> Result<NewToken, Problem> {
@@ -87,10 +99,16 @@ pub async fn remove(
     State(app): State<App>,
     Path(name): Path<String>,
     parameters: Parameters,
-) -> Result<Json<Token>, Problem> {
+) -> Result<(Extension<Noted>, Json<Token>), Problem> {
     parameters.only(&[])?;
+    let (noted, token) = take_back(&app, name).await?;
+    Ok((noted, Json(token)))
+}
+
+/// Removes a token, by name or id; also says what is written down about that.
+pub async fn take_back(app: &App, name: String) -> Result<(Extension<Noted>, Token), Problem> {
     let remove = move |store: &Store| store.remove_token(&name);
-    let token = blocking::<_, StoreError, _>(&app, remove).await?;
+    let token = blocking::<_, StoreError, _>(app, remove).await?;
     tracing::info!(token = token.name, "token removed");
-    Ok(Json(token))
+    Ok((noted(&token), token))
 }

@@ -6,18 +6,21 @@
 
 pub mod assets;
 pub mod pages;
+pub mod refused;
 pub mod theme;
 pub mod view;
+pub mod visit;
 
 use crate::access::route::{ADMIN, ADMIN_ALL, DEBUG, DEBUG_ALL, PUBLIC, READ, READ_ALL, Route};
+use crate::api::health::no_such_page;
 use axum::extract::DefaultBodyLimit;
 use axum::handler::Handler;
 
 /// Every page, with what it needs of who asks.
 pub fn routes() -> Vec<Route> {
     use pages::{
-        compare, dump, dumps, error, group, group_diff, group_life, groups, hosts, images, import,
-        investigations, overview, report, rules_try, settings, sign_in, status, symbols,
+        audit, compare, dump, dumps, group, group_diff, group_life, groups, hosts, images, import,
+        investigations, overview, report, rules_try, settings, sign_in, status, symbols, tokens,
     };
     let upload = DefaultBodyLimit::disable;
     vec![
@@ -50,13 +53,17 @@ pub fn routes() -> Vec<Route> {
         Route::get("/hosts", READ, hosts::page),
         Route::get("/investigations", READ_ALL, investigations::page),
         Route::get("/settings", ADMIN_ALL, settings::page),
+        Route::get("/tokens", ADMIN_ALL, tokens::page),
+        Route::post("/tokens", ADMIN_ALL, tokens::create).audited("token"),
+        Route::post("/tokens/{name}/remove", ADMIN_ALL, tokens::remove).audited("token"),
+        Route::get("/audit", ADMIN_ALL, audit::page),
         Route::get("/status", READ_ALL, status::page),
         Route::post("/notify/{name}/test", ADMIN_ALL, status::test_target),
         Route::get("/sign-in", PUBLIC, sign_in::page),
         Route::post("/sign-in", PUBLIC, sign_in::sign_in),
         Route::post("/sign-out", PUBLIC, sign_in::sign_out),
         Route::get("/static/{name}", PUBLIC, assets::serve),
-        Route::get("/{*path}", READ, error::no_such_page),
+        Route::get("/{*path}", READ, no_such_page),
     ]
 }
 

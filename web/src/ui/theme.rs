@@ -1,10 +1,9 @@
 //! Light, dark or as the system has it: what somebody chose stays in a cookie, so that it needs no
 //! script and no page flashes in the wrong colours first.
 
-use axum::extract::{Form, Request};
-use axum::http::uri::PathAndQuery;
-use axum::http::{HeaderMap, Uri, header};
-use axum::middleware::Next;
+use super::visit;
+use axum::extract::Form;
+use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
@@ -25,17 +24,7 @@ pub enum Theme {
     Dark,
 }
 
-tokio::task_local! {
-    /// What the one wants whose request is being answered.
-    static CURRENT: Theme;
-}
-
 impl Theme {
-    /// That of the request being answered.
-    pub fn current() -> Self {
-        CURRENT.try_with(|theme| *theme).unwrap_or_default()
-    }
-
     /// Its word, in the cookie and in pages.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -55,7 +44,8 @@ impl Theme {
         }
     }
 
-    fn of(headers: &HeaderMap) -> Self {
+    /// What the cookie says.
+    pub fn of(headers: &HeaderMap) -> Self {
         let cookies = headers.get_all(header::COOKIE).iter();
         let texts = cookies.filter_map(|value| value.to_str().ok());
         let mut pairs = texts.flat_map(|text| text.split(';'));
@@ -68,12 +58,6 @@ impl Theme {
     }
 }
 
-/// Lets what answers a request know the theme.
-pub async fn remember(request: Request, next: Next) -> Response {
-    let theme = Theme::of(request.headers());
-    CURRENT.scope(theme, next.run(request)).await
-}
-
 /// What the button says.
 #[derive(Clone, Copy, Debug, Deserialize)]
 pub struct Choice {
@@ -82,24 +66,10 @@ pub struct Choice {
 
 /// `POST /theme`: keeps the choice, back to the page.
 pub async fn choose(headers: HeaderMap, Form(choice): Form<Choice>) -> Response {
-    let back = back(&headers);
+    let back = visit::came_from(&headers).unwrap_or_else(|| "/".to_owned());
     let word = choice.theme.as_str();
     let cookie = format!("{COOKIE}={word}; Path=/; Max-Age={SECONDS}; SameSite=Lax; HttpOnly");
     ([(header::SET_COOKIE, cookie)], Redirect::to(&back)).into_response()
-}
-
-/// Where the browser came from, as far as it is a page of ours.
-fn back(headers: &HeaderMap) -> String {
-    let home = "/".to_owned();
-    let referer = headers.get(header::REFERER).and_then(|v| v.to_str().ok());
-    let Some(uri) = referer.and_then(|text| text.parse::<Uri>().ok()) else {
-        return home;
-    };
-    // Two slashes would lead to another host.
-    match uri.path_and_query().map(PathAndQuery::as_str) {
-        Some(path) if path.starts_with('/') && !path.starts_with("//") => path.to_owned(),
-        _ => home,
-    }
 }
 
 #[cfg(test)]
@@ -126,23 +96,5 @@ mod tests {
                 "{cookies}"
             );
         }
-    }
-
-    #[test]
-    fn the_way_back_stays_here() {
-        for (referer, expected) in [
-            ("http://localhost:7400/dumps?query=a", "/dumps?query=a"),
-            ("http://localhost:7400", "/"),
-            ("http://localhost:7400//evil.example/x", "/"),
-            ("javascript:alert(1)", "/"),
-            ("nonsense of a referer", "/"),
-        ] {
-            assert_eq!(
-                back(&headers(header::REFERER, referer)),
-                expected,
-                "{referer}"
-            );
-        }
-        assert_eq!(back(&HeaderMap::new()), "/");
     }
 }

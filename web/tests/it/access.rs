@@ -23,7 +23,7 @@ fn hidden() -> Record {
 }
 
 /// A site where tokens are needed.
-async fn guarded(records: &[Record], requests: Limits) -> Site {
+pub async fn guarded(records: &[Record], requests: Limits) -> Site {
     let mut site = Site::with(records).await;
     for record in records {
         site.report(record, "write to 0x0");
@@ -34,19 +34,27 @@ async fn guarded(records: &[Record], requests: Limits) -> Site {
     site
 }
 
-fn unlimited() -> Limits {
+/// No limit of requests.
+pub fn unlimited() -> Limits {
     Limits::new(0.0, 0)
 }
 
 impl Site {
     /// The group that the dump of [`record`] 1 is in.
-    fn group(&self) -> String {
+    pub fn group(&self) -> String {
         let store = self.app.daemon.store();
         let dump = store.dump(&record(1).id).unwrap();
         dump.summary.group.unwrap()
     }
 
-    fn token(&self, name: &str, role: Role, scope: &[&str], expires_at_ms: Option<i64>) -> String {
+    /// The secret of a new token.
+    pub fn token(
+        &self,
+        name: &str,
+        role: Role,
+        scope: &[&str],
+        expires_at_ms: Option<i64>,
+    ) -> String {
         let new = NewToken {
             name: Some(name.to_owned()),
             role,
@@ -56,7 +64,8 @@ impl Site {
         self.app.daemon.store().create_token(new).unwrap().1
     }
 
-    async fn by(&self, token: &str, method: Method, target: &str) -> Answer {
+    /// A request that shows a token.
+    pub async fn by(&self, token: &str, method: Method, target: &str) -> Answer {
         let bearer = format!("Bearer {token}");
         let headers = [("authorization", bearer.as_str())];
         let headers = if token.is_empty() { &[][..] } else { &headers };
@@ -88,7 +97,7 @@ fn check_problem(answer: &Answer, status: u16, what: &str) {
 }
 
 /// A path of a route that names the dump and the group.
-fn filled(path: &str, dump: &str, group: &str) -> String {
+pub fn filled(path: &str, dump: &str, group: &str) -> String {
     let reference = if path.contains("/groups/") {
         group
     } else {

@@ -2,6 +2,7 @@
 
 use crate::site::{Site, failed, ok, record};
 use aground_helper::record::Record;
+use aground_web::access::Gate;
 use aground_web::api::events::EventMessage;
 use axum::http::Method;
 use std::time::Duration;
@@ -198,4 +199,30 @@ async fn the_command_prints_what_happened() {
     ] {
         failed(&site.aground(wrong).await, 1);
     }
+}
+
+#[tokio::test]
+async fn only_so_many_follow_at_once() {
+    let mut site = Site::with(&[record(1)]).await;
+    site.app.gate = std::sync::Arc::new(Gate::default().with_listeners(2));
+    let follow = async || {
+        let request = axum::http::Request::get("/api/v1/events")
+            .body(axum::body::Body::empty())
+            .unwrap();
+        let router = aground_web::router(site.app.clone());
+        tower::ServiceExt::oneshot(router, request).await.unwrap()
+    };
+    let (first, second) = (follow().await, follow().await);
+    assert_eq!(first.status(), 200);
+    assert_eq!(second.status(), 200);
+    let third = site.get("/api/v1/events").await;
+    assert_eq!(third.status, 503);
+    assert_eq!(third.header("retry-after"), "30");
+    assert_eq!(third.json()["code"], "too-many-listeners");
+    let metrics = site.get("/metrics").await;
+    let metrics = String::from_utf8_lossy(&metrics.body).into_owned();
+    assert!(metrics.contains("aground_event_listeners 2"), "{metrics}");
+    drop(first);
+    assert_eq!(follow().await.status(), 200, "a seat is free again");
+    drop(second);
 }

@@ -73,7 +73,9 @@ async fn dropped_memory_is_owned_up_to_everywhere() {
     let page = site.get(&format!("/dumps/{id}")).await;
     let page = String::from_utf8_lossy(&page.body);
     assert!(page.contains("Memory was dropped because of a &lt;test&gt;."));
-    assert!(page.contains("The core was dropped.") && !page.contains(">Analyze again<"));
+    let why = "The core was dropped because of a &lt;test&gt;. The record and the report remain.";
+    assert!(page.contains(why) && !page.contains(">Analyze again<"));
+    assert!(!page.contains("/core\" download"), "nothing to download");
     let list = site.get("/dumps").await;
     assert!(String::from_utf8_lossy(&list.body).contains("<small>dropped</small>"));
     let listed = ok(&site.aground(&["ls"]).await);

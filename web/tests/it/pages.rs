@@ -7,6 +7,7 @@
 use crate::hostile::{self, Malice, SCRIPT};
 use crate::site::{Site, record as innocent};
 use aground_analyzer::describe::Description;
+use aground_store::access::{NewToken, Role, Scope};
 use aground_store::lifecycle::{Actor, Change, Evidence, Verdict};
 use aground_store::symbols::{Source, SymbolFile};
 use aground_testkit::browser::Chromedriver;
@@ -53,6 +54,15 @@ async fn hostile_site() -> Site {
     let from = store.state_dir().join("file");
     std::fs::write(&from, "x").unwrap();
     store.keep_symbols(&from, &file).unwrap();
+    for scope in [vec![], vec![format!("label=k={}", Malice::Long.text())]] {
+        let new = NewToken {
+            name: None,
+            role: Role::Read,
+            scope: Scope::new(scope).unwrap(),
+            expires_at_ms: Some(1),
+        };
+        store.create_token(new).unwrap();
+    }
     store
         .save_search(
             "saved",
@@ -159,6 +169,8 @@ fn pages(site: &Site) -> Vec<(String, String)> {
     add("investigations", "/investigations");
     add("settings", "/settings");
     add("status", "/status");
+    add("tokens", "/tokens");
+    add("audit", "/audit");
     add("import", "/import");
     add("no-such-page", &format!("/nowhere/{evil}"));
     add("bad-search", &format!("/groups?query={evil}:x"));
@@ -338,6 +350,54 @@ async fn keys_links_themes_and_news_work() {
         visitor.open(&format!("{base}/status"));
         assert_eq!(visitor.value(back), json!("dark"), "the choice is kept");
         assert_eq!(visitor.complaints(), [""; 0]);
+    };
+    tokio::task::spawn_blocking(visit).await.unwrap();
+}
+
+/// Who signs in with a small token is told what it lacks; and what to do first.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_little_is_told_so() {
+    let site = crate::access::guarded(&[innocent(5)], crate::access::unlimited()).await;
+    let secret = site.token("ann", Role::Read, &[], None);
+    let base = serve(&site).await;
+    let empty = Site::with(&[]).await;
+    let first = serve(&empty).await;
+    let visit = move || {
+        let (driver, axe) = (Chromedriver::start(), axe());
+        let visitor = Visitor::new(&driver, true);
+        let shows = |text: &str| {
+            let text = json!(text);
+            visitor.value(&format!("document.body.innerText.includes({text})")) == json!(true)
+        };
+        visitor.look(1440, false);
+        visitor.open(&format!("{base}/settings"));
+        assert!(shows("Access token"), "it leads to where one signs in");
+        visitor.press(&secret);
+        visitor.press("\u{e007}");
+        becomes(&visitor, "location.pathname", &json!("/settings"));
+        assert!(shows("This needs the role admin, and yours is read."));
+        let pictures = std::env::var_os("AGROUND_SCREENSHOTS").map(PathBuf::from);
+        for (width, dark) in [(390, false), (390, true), (1440, false), (1440, true)] {
+            visitor.look(width, dark);
+            for (name, page) in [
+                ("not-permitted", format!("{base}/settings")),
+                ("crash-of-reader", format!("{base}/dumps/55")),
+                ("first-steps", format!("{first}/")),
+                ("no-crash-yet", format!("{first}/dumps")),
+            ] {
+                visitor.open(&page);
+                let wrong = wrongs(&visitor, &axe);
+                assert!(
+                    wrong.is_empty(),
+                    "{page} at {width}, dark {dark}: {wrong:?}"
+                );
+                if let Some(directory) = &pictures {
+                    let look = if dark { "dark" } else { "light" };
+                    std::fs::create_dir_all(directory).unwrap();
+                    visitor.photograph(&directory.join(format!("{name}-{width}-{look}.png")));
+                }
+            }
+        }
     };
     tokio::task::spawn_blocking(visit).await.unwrap();
 }

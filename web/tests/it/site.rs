@@ -59,6 +59,14 @@ impl Answer {
 impl Site {
     /// A site whose spool held these crashes when the daemon started; all are settled.
     pub async fn with(records: &[Record]) -> Self {
+        // These tests are about what is shown, not about analysis.
+        let site = Self::analyzed_by(records, Path::new("/bin/false")).await;
+        site.settle(records.len()).await;
+        site
+    }
+
+    /// The same with a program that analyses, before it has ended.
+    pub async fn analyzed_by(records: &[Record], analyzer: &Path) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let state = directory.path().join("state");
         for record in records {
@@ -67,8 +75,7 @@ impl Site {
         let config = Config {
             state_dir: state,
             runtime_dir: directory.path().join("run"),
-            // These tests are about what is shown, not about analysis.
-            analyzer: Some("/bin/false".into()),
+            analyzer: Some(analyzer.to_owned()),
             ..Config::default()
         };
         let site = Self {
@@ -78,7 +85,6 @@ impl Site {
         let listener = tokio::net::UnixListener::bind(site.socket()).unwrap();
         let service = axum::serve(listener, router(site.app.clone()));
         tokio::spawn(async move { service.await });
-        site.settle(records.len()).await;
         site
     }
 

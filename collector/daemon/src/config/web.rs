@@ -27,6 +27,8 @@ pub struct Web {
     pub requests_per_second: u32,
     /// Requests that it may make at once.
     pub requests_at_once: u32,
+    /// How many may follow events at the same time, open pages included.
+    pub event_listeners: u32,
 }
 
 impl Default for Web {
@@ -40,6 +42,7 @@ impl Default for Web {
             session_max: Span(Duration::from_hours(7 * 24)),
             requests_per_second: 50,
             requests_at_once: 500,
+            event_listeners: 500,
         }
     }
 }

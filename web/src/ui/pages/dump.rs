@@ -97,6 +97,8 @@ pub struct DumpPage {
     without_symbols: Vec<(String, String)>,
     log: Option<Vec<String>>,
     has_core: bool,
+    /// Why there is none, and what there is.
+    no_core: String,
     root_only: bool,
     /// Whether another analysis could find what the last did.
     analyzable: bool,
@@ -184,6 +186,7 @@ impl DumpPage {
             modules_left_out,
             log: dump.log_tail.as_deref().map(text::lines),
             has_core: summary.kept != "none",
+            no_core: no_core(dump),
             root_only: record.capture.access == Access::Root,
             analyzable: summary.kept != "none" || summary.dropped.is_none(),
             pinned: summary.pinned,
@@ -232,6 +235,20 @@ fn step(frame: &Frame) -> Step {
         function: stack::function(frame),
         source: stack::source_place(frame),
     }
+}
+
+/// Why the core cannot be downloaded, and what still can.
+fn no_core(dump: &Dump) -> String {
+    let left = match dump.report {
+        Some(_) => "The record and the report remain.",
+        None => "The record remains.",
+    };
+    let why = match (&dump.summary.dropped, &dump.record.capture.reason) {
+        (Some(why), _) => format!("The core was dropped because {}.", text::clip(why, 300)),
+        (None, Some(why)) => format!("No core was kept: {}.", text::clip(why, 300)),
+        (None, None) => "No core was kept.".to_owned(),
+    };
+    format!("{why} {left}")
 }
 
 fn warnings(dump: &Dump) -> Vec<String> {

@@ -1,15 +1,17 @@
 //! What went wrong, as a page in the look of the others.
 
 use super::Shell;
-use crate::problem::Problem;
+use crate::problem::{Problem, ProblemBody};
 use crate::ui::view::text;
 use aground_daemon::ImportError;
 use aground_store::{QueryError, ResolveError, StoreError};
 use askama::Template;
-use axum::http::header::{ACCEPT, HeaderMap};
-use axum::http::{StatusCode, Uri};
+use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Response};
 use std::error::Error;
+
+/// What may have happened to what is not there.
+const CUT: &str = "It may have been removed, or the link was cut.";
 
 /// Why a page cannot be shown.
 #[derive(Clone, Debug)]
@@ -25,6 +27,8 @@ struct Details {
     candidates: Vec<String>,
     below: &'static str,
     query: Option<WrongQuery>,
+    /// Where to sign in with a token that may.
+    sign_in: Option<String>,
 }
 
 /// A query and the place where it is wrong.
@@ -72,6 +76,7 @@ impl Trouble {
             candidates: Vec::new(),
             below: "/dumps/",
             query: None,
+            sign_in: None,
         }))
     }
 
@@ -113,8 +118,43 @@ impl Trouble {
 
     /// What was asked for is not there.
     pub fn not_found(detail: String) -> Self {
-        let hint = "It may have been removed, or the link was cut.";
-        Self::new(StatusCode::NOT_FOUND, "Nothing here", detail, hint)
+        Self::new(StatusCode::NOT_FOUND, "Nothing here", detail, CUT)
+    }
+
+    /// A refusal, and where to sign in when that may help.
+    pub fn refused(problem: &ProblemBody, status: StatusCode, sign_in: &str) -> Self {
+        const ROLES: &str = "Sign in with a token that may. Whoever runs this service makes one \
+                             with “aground token create”.";
+        let (title, hint) = match problem.code.as_str() {
+            "role" | "scope" => ("Not permitted", ROLES),
+            "no-token" | "bad-token" => (
+                "You are not signed in",
+                "Nothing was changed. Sign in, go back, and send it again.",
+            ),
+            "cross-site" => (
+                "This was not sent from a page of ours",
+                "Nothing was changed. Do it again from its page here.",
+            ),
+            "not-found" => ("Nothing here", CUT),
+            "too-many" => ("Too much at once", "Wait a moment, then reload."),
+            "no-room" => (
+                "There is no room",
+                "The status page says what the disk is used for.",
+            ),
+            _ => (problem.title.as_str(), ""),
+        };
+        let detail = if problem.code == "no-token" {
+            "Your session has ended, or there was none.".to_owned()
+        } else {
+            format!("{}.", text::capital(&text::clip(&problem.detail, 600)))
+        };
+        let mut trouble = Self::new(status, title, detail, hint);
+        let helps = matches!(
+            problem.code.as_str(),
+            "role" | "scope" | "no-token" | "bad-token"
+        );
+        trouble.0.sign_in = helps.then(|| sign_in.to_owned());
+        trouble
     }
 
     /// The page itself.
@@ -170,14 +210,19 @@ impl From<ImportError> for Trouble {
 impl From<Problem> for Trouble {
     fn from(problem: Problem) -> Self {
         let hint = "Nothing was changed.";
-        let title = problem.status().canonical_reason().unwrap_or("Refused");
-        Self::new(problem.status(), title, problem.detail().to_owned(), hint)
+        let title = match problem.status() {
+            StatusCode::INSUFFICIENT_STORAGE => "There is no room",
+            status => status.canonical_reason().unwrap_or("Refused"),
+        };
+        let detail = format!("{}.", text::capital(problem.detail()));
+        Self::new(problem.status(), title, detail, hint)
     }
 }
 
 impl From<StoreError> for Trouble {
     fn from(error: StoreError) -> Self {
         match &error {
+            unwritable if unwritable.is_unwritable() => Problem::from(error).into(),
             StoreError::NotFound(what) => Self::not_found(format!("There is no such {what}.")),
             StoreError::BadCursor => {
                 let hint = "Start again from the first page of the list.";
@@ -222,16 +267,4 @@ impl From<ResolveError> for Trouble {
             ResolveError::Store(error) => error.into(),
         }
     }
-}
-
-/// No route has this path: a page for people, a problem for programs and below `/api/`.
-pub async fn no_such_page(headers: HeaderMap, uri: Uri) -> Response {
-    let path = uri.path();
-    let accepts = headers.get(ACCEPT).and_then(|value| value.to_str().ok());
-    let detail = format!("there is nothing at {path}");
-    if path.starts_with("/api/") || !accepts.is_some_and(|types| types.contains("text/html")) {
-        return Problem::not_found(detail).into_response();
-    }
-    let shown = crate::ui::view::text::clip(path, 200);
-    Trouble::not_found(format!("There is nothing at {shown}.")).into_response()
 }

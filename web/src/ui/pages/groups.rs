@@ -2,6 +2,7 @@
 
 use super::dumps::ListRequest;
 use super::error::Trouble;
+use super::overview::storage_trouble;
 use super::{Shell, html};
 use crate::App;
 use crate::ui::view::bytes;
@@ -219,6 +220,7 @@ pub struct GroupsPage {
     searched: bool,
     search: String,
     nothing_yet: bool,
+    storage_trouble: Option<Brief>,
     first: Option<String>,
     next: Option<String>,
     /// How far back was searched, when the page is not full because of that.
@@ -245,6 +247,7 @@ impl GroupsPage {
             searched: !request.query.trim().is_empty(),
             search: text::url(&request.query),
             nothing_yet: status.store.dumps == 0,
+            storage_trouble: storage_trouble(status),
             first: Some(request.link("")).filter(|_| !request.cursor.is_empty()),
             next: page
                 .next_cursor

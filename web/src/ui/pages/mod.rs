@@ -1,5 +1,6 @@
 //! A file per page: its handler, and the data its template shows.
 
+pub mod audit;
 pub mod compare;
 pub mod dump;
 pub mod dumps;
@@ -20,9 +21,11 @@ pub mod settings;
 pub mod sign_in;
 pub mod status;
 pub mod symbols;
+pub mod tokens;
 
 use super::assets;
 use super::theme::Theme;
+use super::visit::{self, May};
 use crate::App;
 use aground_store::Store;
 use askama::Template;
@@ -75,19 +78,39 @@ impl Shell {
         }
     }
 
-    /// All parts of the site.
-    pub fn parts(&self) -> [(&'static str, &'static str, &'static str); PARTS.len()] {
-        PARTS
+    /// The parts of the site that the reader may see.
+    pub fn parts(&self) -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
+        let may = self.may();
+        PARTS.into_iter().filter(move |(part, ..)| match *part {
+            "overview" | "symbols" | "investigations" | "status" => may.read_all(),
+            "settings" => may.admin_all(),
+            _ => !visit::signed_out(),
+        })
+    }
+
+    /// What the reader may.
+    pub fn may(&self) -> May {
+        May
+    }
+
+    /// Whether nobody has signed in, and that is needed.
+    pub fn signed_out(&self) -> bool {
+        visit::signed_out()
+    }
+
+    /// The page whose form is being answered.
+    pub fn back(&self) -> Option<String> {
+        visit::back()
     }
 
     /// The look that was chosen.
     pub fn theme(&self) -> Theme {
-        Theme::current()
+        visit::theme()
     }
 
     /// The token that the reader signed in with.
     pub fn signed_in(&self) -> Option<String> {
-        crate::access::front::signed_in()
+        visit::signed_in()
     }
 
     /// File name of the style sheet.

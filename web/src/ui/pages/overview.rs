@@ -85,8 +85,6 @@ impl OverviewPage {
             .iter()
             .filter_map(|one| Loop::new(one, now_ms))
             .collect();
-        let retention = &status.retention;
-        let trouble = retention.unmet.as_deref().or(status.waiting.as_deref());
         Self {
             shell: Shell::new("overview"),
             window,
@@ -107,7 +105,7 @@ impl OverviewPage {
             loops_in_all: loops.len(),
             loops: loops.into_iter().take(MOST_LOOPS).collect(),
             disk: disk(status),
-            storage_trouble: trouble.map(|why| Brief::new(why, 300)),
+            storage_trouble: storage_trouble(status),
         }
     }
 }
@@ -161,6 +159,13 @@ fn lists(overview: &Overview, window: Window, now_ms: i64) -> Vec<List> {
             rows: rows(&overview.busiest),
         },
     ]
+}
+
+/// What an operator must do about the disk soon.
+pub fn storage_trouble(status: &DaemonStatus) -> Option<Brief> {
+    let unmet = status.retention.unmet.as_deref();
+    let trouble = unmet.or(status.waiting.as_deref());
+    trouble.map(|why| Brief::new(why, 300))
 }
 
 fn disk(status: &DaemonStatus) -> Parts {

@@ -5,6 +5,7 @@ use crate::App;
 use crate::access::Access;
 use crate::access::front::too_many;
 use crate::access::who::{Origin, Who};
+use crate::ui::view::text;
 use askama::Template;
 use axum::extract::{Form, FromRequest, Query, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
@@ -74,7 +75,10 @@ pub async fn sign_in(State(app): State<App>, request: Request) -> Response {
         Ok(Ok(token)) => token,
         Ok(Err(why)) => {
             tracing::warn!(from, "a sign-in failed: {why}");
-            return show(filled.next, Some(format!("{}.", capital(&why.to_string()))));
+            return show(
+                filled.next,
+                Some(format!("{}.", text::capital(&why.to_string()))),
+            );
         }
         Err(error) => return super::error::Trouble::internal(&error).into_response(),
     };
@@ -123,13 +127,6 @@ fn local(next: &str) -> &str {
     } else {
         "/"
     }
-}
-
-fn capital(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| {
-        first.to_uppercase().chain(letters).collect()
-    })
 }
 
 #[cfg(test)]
