@@ -19,8 +19,9 @@ use axum::handler::Handler;
 /// Every page, with what it needs of who asks.
 pub fn routes() -> Vec<Route> {
     use pages::{
-        audit, compare, dump, dumps, group, group_diff, group_life, groups, hosts, images, import,
-        investigations, overview, report, rules_try, settings, sign_in, status, symbols, tokens,
+        audit, compare, dump, dump_forms, dumps, group, group_diff, group_life, groups, hosts,
+        images, import, investigations, overview, report, rules_try, settings, sign_in, status,
+        symbols, tokens,
     };
     let upload = DefaultBodyLimit::disable;
     vec![
@@ -35,10 +36,10 @@ pub fn routes() -> Vec<Route> {
         Route::post("/groups/{ref}/changes", DEBUG_ALL, group_life::change),
         Route::get("/dumps", READ, dumps::page),
         Route::get("/dumps/{ref}", READ, dump::page).audited("page"),
-        Route::post("/dumps/{ref}/analyze", DEBUG, dump::analyze),
-        Route::post("/dumps/{ref}/pin", DEBUG, dump::pin),
-        Route::post("/dumps/{ref}/unpin", DEBUG, dump::unpin),
-        Route::post("/dumps/{ref}/remove", ADMIN, dump::remove).audited("remove"),
+        Route::post("/dumps/{ref}/analyze", DEBUG, dump_forms::analyze),
+        Route::post("/dumps/{ref}/pin", DEBUG, dump_forms::pin),
+        Route::post("/dumps/{ref}/unpin", DEBUG, dump_forms::unpin),
+        Route::post("/dumps/{ref}/remove", ADMIN, dump_forms::remove).audited("remove"),
         Route::get("/import", DEBUG_ALL, import::page),
         Route::post("/import", DEBUG_ALL, import::import.layer(upload())),
         Route::get("/symbols", READ_ALL, symbols::page),

@@ -1,6 +1,8 @@
 //! `/dumps/{ref}`: one crash whole, its cause first.
 
 use super::error::Trouble;
+use super::group_life::LifeView;
+use super::groups::{GroupRow, WINDOWS};
 use super::{Shell, blocking, html};
 use crate::App;
 use crate::ui::view::context;
@@ -13,11 +15,11 @@ use crate::ui::view::text::{self, Brief};
 use crate::ui::view::{bytes, time};
 use aground_analyzer::report::{Frame, Report, Thread};
 use aground_helper::record::Access;
-use aground_store::Store;
 use aground_store::types::{Dump, DumpStatus};
+use aground_store::{Store, StoreError};
 use askama::Template;
 use axum::extract::{Path, State};
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::response::Response;
 
 /// The most of a page's lists that is shown.
 const MOST: usize = 1000;
@@ -50,6 +52,24 @@ struct Managed {
     left_out: usize,
 }
 
+/// The bug: how often it strikes and since when, and what people said of it.
+struct Known {
+    row: GroupRow,
+    life: LifeView,
+}
+
+impl Known {
+    fn read(store: &Store, group: &str, now_ms: i64) -> Result<Self, StoreError> {
+        let [window, ..] = WINDOWS;
+        let found = store.group(group, window.histogram(now_ms, false))?;
+        let life = store.life(group)?;
+        Ok(Self {
+            row: GroupRow::new(&found, window, now_ms),
+            life: LifeView::new(&life, &[], now_ms),
+        })
+    }
+}
+
 /// The page.
 #[derive(Template)]
 #[template(path = "dump.html")]
@@ -57,6 +77,7 @@ pub struct DumpPage {
     shell: Shell,
     row: Row,
     group: Option<String>,
+    known: Option<Known>,
     verdict: Option<Verdict>,
     signal_code: Option<String>,
     address: Option<String>,
@@ -135,6 +156,7 @@ impl DumpPage {
             shell: Shell::new("dumps"),
             row: Row::new(summary, now_ms),
             group: summary.group.clone(),
+            known: None,
             verdict: report.map(|report| verdict(report, crashed)),
             signal_code: signal.and_then(|signal| signal.code_name.clone()),
             address: signal.and_then(|signal| Some(signal.address?.to_string())),
@@ -328,70 +350,24 @@ pub async fn page(
     State(app): State<App>,
     Path(reference): Path<String>,
 ) -> Result<Response, Trouble> {
+    let now_ms = time::now_ms();
     let read = move |store: &Store| {
         let id = store.resolve_dump(&reference)?;
-        Ok::<_, Trouble>((store.dump(&id)?, store.properties(&id)?))
+        let dump = store.dump(&id)?;
+        let group = dump.summary.group.as_ref();
+        // A group that was merged meanwhile is on the next look.
+        let known = group.and_then(|group| Known::read(store, group, now_ms).ok());
+        Ok::<_, Trouble>((dump, store.properties(&id)?, known))
     };
-    let (mut dump, properties) = blocking(&app, read).await?;
+    let (mut dump, properties, known) = blocking(&app, read).await?;
     if let Some(report) = &mut dump.report {
         stack::name_threads(report, &dump.record);
     }
-    let mut page = DumpPage::new(&dump, time::now_ms());
+    let mut page = DumpPage::new(&dump, now_ms);
+    page.known = known;
     page.properties = properties
         .into_iter()
         .map(|found| (found.key, Brief::new(&found.value, 200), found.script))
         .collect();
     Ok(html(&page))
-}
-
-/// `POST /dumps/{ref}/analyze`: analyses again, back to the page.
-pub async fn analyze(
-    State(app): State<App>,
-    Path(reference): Path<String>,
-) -> Result<Response, Trouble> {
-    let id = blocking(&app, move |store| store.resolve_dump(&reference)).await?;
-    let (daemon, queued) = (app.daemon.clone(), id.clone());
-    tokio::task::spawn_blocking(move || daemon.reanalyze(&queued))
-        .await
-        .map_err(|error| Trouble::internal(&error))??;
-    Ok(Redirect::to(&format!("/dumps/{id}")).into_response())
-}
-
-/// `POST /dumps/{ref}/pin`: nothing is given up unasked, back to the page.
-pub async fn pin(
-    State(app): State<App>,
-    Path(reference): Path<String>,
-) -> Result<Response, Trouble> {
-    set_pin(&app, reference, true).await
-}
-
-/// `POST /dumps/{ref}/unpin`.
-pub async fn unpin(
-    State(app): State<App>,
-    Path(reference): Path<String>,
-) -> Result<Response, Trouble> {
-    set_pin(&app, reference, false).await
-}
-
-async fn set_pin(app: &App, reference: String, pinned: bool) -> Result<Response, Trouble> {
-    let pin = move |store: &Store| {
-        let id = store.resolve_dump(&reference)?;
-        store.pin(&id, pinned).map_err(Trouble::from)?;
-        Ok::<_, Trouble>(id)
-    };
-    let id = blocking(app, pin).await?;
-    Ok(Redirect::to(&format!("/dumps/{id}")).into_response())
-}
-
-/// `POST /dumps/{ref}/remove`: removes the dump, back to the list.
-pub async fn remove(
-    State(app): State<App>,
-    Path(reference): Path<String>,
-) -> Result<Response, Trouble> {
-    let id = blocking(&app, move |store| store.resolve_dump(&reference)).await?;
-    let daemon = app.daemon.clone();
-    tokio::task::spawn_blocking(move || daemon.remove_dump(&id))
-        .await
-        .map_err(|error| Trouble::internal(&error))??;
-    Ok(Redirect::to("/dumps").into_response())
 }

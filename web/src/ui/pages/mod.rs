@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod compare;
 pub mod dump;
+pub mod dump_forms;
 pub mod dumps;
 pub mod error;
 pub mod group;

@@ -114,6 +114,7 @@ impl Section {
             "rules" => "known bugs, and scripts",
             "runtimes" => "engines that are asked for names",
             "symbols" => "where symbols are fetched, and how much of them is kept",
+            "web" => "who may come by TCP, and how much of the service one may use",
             _ => "",
         };
         Self {
