@@ -19,6 +19,10 @@ impl Visitor {
         capabilities.insert("goog:loggingPrefs".to_owned(), json!({ "browser": "ALL" }));
         // Of what a page opens by itself the test must hear.
         capabilities.insert("unhandledPromptBehavior".to_owned(), json!("ignore"));
+        // Of how long something takes no test says anything.
+        let long = 600_000;
+        let timeouts = json!({ "script": long, "pageLoad": long });
+        capabilities.insert("timeouts".to_owned(), timeouts);
         let asked = json!({ "capabilities": { "alwaysMatch": capabilities } });
         let port = driver.port();
         let answer = send(port, "/session", &asked);

@@ -20,6 +20,7 @@ pub mod ui;
 use access::Gate;
 use access::front::{Front, enter};
 use aground_daemon::Daemon;
+use api::feed::Feed;
 use axum::Router;
 use axum::middleware::from_fn;
 use std::sync::Arc;
@@ -34,6 +35,8 @@ pub struct App {
     pub stopping: CancellationToken,
     /// What is asked of who asks.
     pub gate: Arc<Gate>,
+    /// What those who follow events share.
+    pub feed: Arc<Feed>,
 }
 
 impl App {
@@ -48,6 +51,7 @@ impl App {
             daemon,
             stopping: CancellationToken::new(),
             gate: Arc::new(gate),
+            feed: Arc::default(),
         }
     }
 }

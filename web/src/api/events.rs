@@ -9,9 +9,8 @@ use crate::App;
 use crate::cli::moment;
 use crate::problem::Problem;
 use aground_daemon::Event;
-use aground_helper::id::DumpId;
 use aground_store::types::DumpSummary;
-use aground_store::{Query, Store, StoreError, StoredEvent};
+use aground_store::{Query, StoreError};
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::sse;
@@ -26,10 +25,10 @@ use std::time::Duration;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{OwnedSemaphorePermit, broadcast};
 
-/// Events read at a time.
-const BATCH: usize = 256;
 /// How often a reader looks without being woken.
 const LOOK: Duration = Duration::from_secs(10);
+/// How long what happens is gathered before it is told.
+const GATHER: Duration = Duration::from_millis(50);
 /// What a reader whose connection broke shall wait before it comes again.
 const RETRY: Duration = Duration::from_secs(2);
 /// What one for whom there was no seat shall wait.
@@ -107,6 +106,7 @@ pub async fn events(
         position,
         until_ms,
         waiting: VecDeque::new(),
+        caught_up: false,
         wake,
         _seat: seat,
     };
@@ -157,6 +157,8 @@ struct Follower {
     until_ms: Option<i64>,
     /// Messages that were read and not yet sent.
     waiting: VecDeque<sse::Event>,
+    /// Whether there was nothing after that when it was read.
+    caught_up: bool,
     wake: broadcast::Receiver<Event>,
     _seat: OwnedSemaphorePermit,
 }
@@ -168,83 +170,43 @@ impl Follower {
             if let Some(message) = self.waiting.pop_front() {
                 return Some(message);
             }
-            let now = Timestamp::now().as_millisecond();
-            let (after, query) = (self.position, self.query.clone());
-            let read = move |store: &Store| look(store, after, query.as_ref());
-            let Ok((messages, last)) = blocking(&self.app, read).await else {
-                // It has been logged; the reader comes again after its last event.
+            if self.caught_up && !self.wait().await {
                 return None;
-            };
+            }
+            let query = self.query.clone();
+            let batch = self.app.feed.after(&self.app, self.position, query).await;
+            // What fails has been logged; the reader comes again after its last event.
+            let batch = batch.ok()?;
             let ends = self.until_ms.unwrap_or(i64::MAX);
-            let wanted = messages
-                .iter()
-                .take_while(|message| message.at_ms < ends)
-                .count();
-            self.waiting
-                .extend(messages.iter().take(wanted).map(render));
-            if wanted < messages.len() {
+            let wanted = batch.said.iter().take_while(|said| said.at_ms < ends);
+            let before = self.waiting.len();
+            self.waiting.extend(wanted.map(|said| said.message.clone()));
+            self.position = batch.last;
+            self.caught_up = batch.whole;
+            if self.waiting.len() - before < batch.said.len() {
                 // What is left to say is said, and then there is nothing.
-                self.until_ms = Some(i64::MIN);
-            } else if let Some(last) = last {
-                self.position = last;
-                continue;
-            }
-            if !self.waiting.is_empty() {
-                continue;
-            }
-            let left = ends.checked_sub(now).filter(|left| *left > 0)?;
-            let left = Duration::from_millis(left.unsigned_abs()).min(LOOK);
-            match tokio::time::timeout(left, self.wake.recv()).await {
-                Ok(Err(RecvError::Closed)) => return None,
-                // Whoever lags is merely awake.
-                Ok(_) => while self.wake.try_recv().is_ok() {},
-                Err(_) => {}
+                (self.until_ms, self.caught_up) = (Some(i64::MIN), true);
             }
         }
     }
-}
 
-/// The messages after one number, and the number of the last event looked at, if any was.
-fn look(
-    store: &Store,
-    after: i64,
-    query: Option<&Query>,
-) -> Result<(Vec<EventMessage>, Option<i64>), StoreError> {
-    let events = store.events_after(after, BATCH)?;
-    let last = events.last().map(|event| event.sequence);
-    let mut messages = Vec::with_capacity(events.len());
-    for event in events {
-        let id: Option<DumpId> = event.dump.parse().ok();
-        if let Some(query) = query {
-            let matches = match &id {
-                Some(id) => store.dump_matches(query, id)?,
-                None => false,
-            };
-            if !matches {
-                continue;
+    /// Waits until something may have happened; whether there is anything to wait for.
+    async fn wait(&mut self) -> bool {
+        let now = Timestamp::now().as_millisecond();
+        let ends = self.until_ms.unwrap_or(i64::MAX);
+        let Some(left) = ends.checked_sub(now).filter(|left| *left > 0) else {
+            return false;
+        };
+        let left = Duration::from_millis(left.unsigned_abs()).min(LOOK);
+        match tokio::time::timeout(left, self.wake.recv()).await {
+            Ok(Err(RecvError::Closed)) => return false,
+            // Whoever lags is merely awake. What happens meanwhile is told together.
+            Ok(_) => {
+                tokio::time::sleep(GATHER).await;
+                while self.wake.try_recv().is_ok() {}
             }
+            Err(_) => {}
         }
-        let dump = id.and_then(|id| store.dump_summary(&id).ok());
-        messages.push(message(event, dump));
+        true
     }
-    Ok((messages, last))
-}
-
-fn message(event: StoredEvent, dump: Option<DumpSummary>) -> EventMessage {
-    EventMessage {
-        kind: event.kind,
-        sequence: event.sequence,
-        at_ms: event.at_ms,
-        id: event.dump,
-        group: event.group,
-        new: event.new_group,
-        dump,
-    }
-}
-
-fn render(message: &EventMessage) -> sse::Event {
-    sse::Event::default()
-        .id(message.sequence.to_string())
-        .event(&message.kind)
-        .data(serde_json::to_string(message).unwrap_or_default())
 }

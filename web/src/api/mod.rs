@@ -10,6 +10,7 @@ pub mod decisions;
 pub mod doctor;
 pub mod dumps;
 pub mod events;
+pub mod feed;
 pub mod governor;
 pub mod grouping;
 pub mod groups;
