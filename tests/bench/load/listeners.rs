@@ -69,7 +69,8 @@ impl Heard {
         write!(stream, "{head}\r\nLast-Event-ID: {last}\r\n\r\n").expect("ask");
         let mut reader = BufReader::new(stream);
         let (mut line, mut id, mut told) = (String::new(), 0, 0);
-        while !self.over.load(Ordering::Relaxed) && !(fragile && told >= EVENTS) {
+        let most = if fragile { EVENTS } else { usize::MAX };
+        while told < most && !self.over.load(Ordering::Relaxed) {
             match reader.read_line(&mut line) {
                 Ok(0) => return,
                 Ok(_) => {}
