@@ -49,7 +49,7 @@ async fn admins_make_tokens_read_their_secret_once_and_revoke_them() {
     }
     for (form, why) in [
         ("role=root", "is no role"),
-        ("role=read&scope=host%3Dx", "a scope is of label="),
+        ("role=read&scope=host%3Dx", "scope is of label="),
         ("role=read&expires=soon", "soon"),
         ("name=%3Cb%3Ex&role=read", "The name of a token is"),
         ("name=boss&role=read", "boss"),
