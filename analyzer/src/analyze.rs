@@ -243,7 +243,7 @@ pub fn without_memory(facts: &Facts) -> Report {
         runtimes: Vec::new(),
         revision: 0,
         partial: None,
-        warnings: vec!["No memory was kept of this crash: there are no stacks.".to_owned()],
+        warnings: vec!["Nothing was read from memory: there are no stacks.".to_owned()],
     }
 }
 
