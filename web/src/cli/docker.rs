@@ -59,10 +59,7 @@ pub fn run() -> ExitCode {
         } => finish(PROGRAM, print_completion(&words, descriptions)),
         Invocation::Hook { globals } => {
             // Silent whatever happens: it is somebody else's command.
-            if let Some(said) = endpoint(&globals)
-                .ok()
-                .and_then(|daemon| hook::answer(daemon))
-            {
+            if let Some(said) = endpoint(&globals).ok().and_then(hook::answer) {
                 println!("{said}");
             }
             ExitCode::SUCCESS
