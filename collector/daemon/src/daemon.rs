@@ -6,7 +6,7 @@ use crate::metrics::Metrics;
 use crate::regroup::{self, Regroup};
 use crate::runtimes::Engines;
 use crate::status::Live;
-use crate::{import, intake, notify, propose, queue, retention, rules, runtimes};
+use crate::{import, intake, notify, propose, queue, reroute, retention, rules, runtimes};
 use aground_analyzer::group::Rules;
 use aground_helper::id::DumpId;
 use aground_store::access::Sight;
@@ -175,6 +175,8 @@ impl Daemon {
             tokio::spawn(retention::run(Arc::clone(&inner))),
             tokio::spawn(regroup::run(Arc::clone(&inner))),
             tokio::spawn(propose::run(Arc::clone(&inner))),
+            tokio::spawn(reroute::run(Arc::clone(&inner))),
+            tokio::spawn(rules::again::run(Arc::clone(&inner))),
             tokio::spawn(import::watch(Arc::clone(&inner))),
             tokio::spawn(runtimes::run(Arc::clone(&inner))),
             tokio::spawn(debuginfod::run(Arc::clone(&inner))),

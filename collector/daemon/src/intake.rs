@@ -21,7 +21,7 @@ use tokio::time::MissedTickBehavior;
 /// How often everything is looked at, notified or not.
 const RESCAN_EVERY: Duration = Duration::from_mins(1);
 /// The most crashes that are taken in together.
-const BATCH: usize = 64;
+const BATCH: usize = 128;
 /// So many bytes of records are enough for a batch.
 const BATCH_BYTES: u64 = 16 << 20;
 /// The longest that a crash waits for others to be taken in with: an engine may be asked about each.

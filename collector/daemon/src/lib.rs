@@ -21,6 +21,7 @@ pub mod outgoing;
 mod propose;
 mod queue;
 mod regroup;
+mod reroute;
 mod retention;
 pub mod rules;
 mod runtimes;

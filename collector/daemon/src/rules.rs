@@ -4,6 +4,7 @@
 //! next crash. Scripts run in a worker of their own, in its sandbox, and say properties of dumps.
 //! Nothing that goes wrong here stops a dump.
 
+pub(crate) mod again;
 pub(crate) mod load;
 mod together;
 
@@ -27,6 +28,9 @@ pub(crate) use together::apply_all;
 const FRESH: Duration = Duration::from_secs(10);
 /// The most groups a rule changes in one run over history.
 const MOST_GROUPS: usize = 100_000;
+
+/// What is said of a mistake that ended the worker, so that no script can be named.
+const TOGETHER: &str = "(all scripts)";
 
 /// Rules as they were read last, and the mistakes scripts made since the start.
 #[derive(Default)]
@@ -184,7 +188,7 @@ async fn script(daemon: &Arc<Inner>, set: &Arc<RuleSet>, dump: &DumpId) {
                 message: why,
                 ..Mistake::default()
             };
-            daemon.note_mistake("(all)", dump, mistake);
+            daemon.note_mistake(TOGETHER, dump, mistake);
         }
     }
 }
@@ -375,8 +379,16 @@ impl Daemon {
             does: "says properties".to_owned(),
             mistake: mistakes.get(&loaded.script.name).cloned(),
         });
+        let together = mistakes.get(TOGETHER).map(|mistake| RuleStatus {
+            name: TOGETHER.to_owned(),
+            kind: "script".to_owned(),
+            place: String::new(),
+            query: String::new(),
+            does: "what ended their worker, so that none can be named".to_owned(),
+            mistake: Some(mistake.clone()),
+        });
         RulesStatus {
-            rules: rules.chain(scripts).collect(),
+            rules: rules.chain(scripts).chain(together).collect(),
             problems: set.problems.clone(),
         }
     }

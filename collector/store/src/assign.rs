@@ -10,6 +10,7 @@ use crate::lifecycle::{self, Settled};
 use crate::modules::is_sha256;
 use crate::name_sets;
 use crate::notices;
+use crate::properties;
 use crate::similar;
 use crate::store::{Store, StoreError};
 use crate::types::DumpStatus;
@@ -210,7 +211,7 @@ fn assign_in(
             .execute(params![key, group])?;
         groups::join(sql, &group, crashed_at_ms)?;
         if let Some(before) = before {
-            groups::leave(sql, &before)?;
+            groups::leave(sql, &before, 1)?;
             similar::forward(sql, &before, &group)?;
         }
         if outcome.fresh {
@@ -219,6 +220,9 @@ fn assign_in(
     }
     facets::count_in(sql, &group, key, crashed_at_ms)?;
     jobs::end(sql, id)?;
+    if !outcome.fresh {
+        properties::are_missing(sql, key)?;
+    }
     if outcome.fresh {
         events::push(sql, Kind::Report, id, Some(&group), new_group)?;
     }

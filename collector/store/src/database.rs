@@ -9,7 +9,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Every migration in order; number 1 is the first. Append-only, see `migrations/README.md`.
-const MIGRATIONS: [&str; 16] = [
+const MIGRATIONS: [&str; 18] = [
     include_str!("../../../migrations/0001_initial.sql"),
     include_str!("../../../migrations/0002_retention.sql"),
     include_str!("../../../migrations/0003_identity.sql"),
@@ -26,6 +26,8 @@ const MIGRATIONS: [&str; 16] = [
     include_str!("../../../migrations/0014_forgetting.sql"),
     include_str!("../../../migrations/0015_proposals.sql"),
     include_str!("../../../migrations/0016_values.sql"),
+    include_str!("../../../migrations/0017_unscripted.sql"),
+    include_str!("../../../migrations/0018_reroutes.sql"),
 ];
 
 /// Connections that only read. Pages and API calls are short, so a few are enough.

@@ -6,7 +6,7 @@
 use crate::assign::line;
 use crate::dumps::JOIN;
 use crate::store::StoreError;
-use rusqlite::{ToSql, Transaction, params};
+use rusqlite::{OptionalExtension, ToSql, Transaction, params};
 use std::collections::hash_map::{Entry, HashMap};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -91,35 +91,71 @@ pub(crate) fn count_out(sql: &Transaction<'_>, group: &str, dump: i64) -> Result
     Ok(())
 }
 
-/// Counts all dumps of a group anew, after many came or went at once.
-pub(crate) fn recount(sql: &Transaction<'_>, group: &str) -> Result<(), StoreError> {
-    sql.prepare_cached(
-        "UPDATE facet_values SET crashes = facet_values.crashes - f.crashes
-         FROM group_facets f WHERE f.group_id = ?1 AND f.value = facet_values.key",
-    )?
-    .execute([group])?;
-    sql.prepare_cached("DELETE FROM group_facets WHERE group_id = ?1")?
-        .execute([group])?;
-    let mut counts: BTreeMap<(&'static str, String), (i64, i64, i64)> = BTreeMap::new();
-    read(sql, "d.group_id = ?1", &[&group], |at_ms, facet, value| {
-        let count = counts.entry((facet, value)).or_insert((0, at_ms, at_ms));
-        *count = (count.0 + 1, count.1.min(at_ms), count.2.max(at_ms));
-    })?;
-    let mut all = sql.prepare_cached(
-        "INSERT INTO facet_values (facet, value, crashes) VALUES (?1, ?2, ?3)
-         ON CONFLICT (facet, value) DO UPDATE SET crashes = crashes + ?3 RETURNING key",
+/// Counts dumps of one group in another.
+pub(crate) fn move_between(
+    sql: &Transaction<'_>,
+    from: &str,
+    into: &str,
+    dumps: impl Iterator<Item = i64>,
+) -> Result<(), StoreError> {
+    let mut key_of =
+        sql.prepare_cached("SELECT key FROM facet_values WHERE facet = ?1 AND value = ?2")?;
+    let mut less = sql.prepare_cached(
+        "UPDATE group_facets SET crashes = crashes - ?4 WHERE group_id = ?1 AND facet = ?2 AND value = ?3",
     )?;
-    let mut own = sql.prepare_cached(
+    let mut more = sql.prepare_cached(
         "INSERT INTO group_facets (group_id, facet, value, crashes, first_seen_ms, last_seen_ms)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+         ON CONFLICT DO UPDATE SET crashes = crashes + ?4,
+             first_seen_ms = min(first_seen_ms, ?5), last_seen_ms = max(last_seen_ms, ?6)",
     )?;
-    for ((facet, value), (crashes, first, last)) in counts {
-        let key: i64 = all.query_row(params![facet, value, crashes], |row| row.get(0))?;
-        own.execute(params![group, facet, key, crashes, first, last])?;
+    for ((facet, value), (crashes, first, last)) in counted(sql, dumps)? {
+        let key: Option<i64> = key_of
+            .query_row(params![facet, value], |row| row.get(0))
+            .optional()?;
+        let Some(key) = key else { continue };
+        less.execute(params![from, facet, key, crashes])?;
+        more.execute(params![into, facet, key, crashes, first, last])?;
     }
-    sql.prepare_cached("DELETE FROM facet_values WHERE crashes <= 0")?
-        .execute([])?;
+    sql.prepare_cached("DELETE FROM group_facets WHERE group_id = ?1 AND crashes <= 0")?
+        .execute([from])?;
     Ok(())
+}
+
+/// Notes when values were seen first and last in a group, after dumps went elsewhere. In one with
+/// more than `most` dumps it stays as it was.
+pub(crate) fn see_again(sql: &Transaction<'_>, group: &str, most: i64) -> Result<(), StoreError> {
+    let dumps: Vec<i64> = sql
+        .prepare_cached(
+            "SELECT key FROM dumps WHERE group_id = ?1
+                 AND (SELECT crashes FROM groups WHERE id = ?1) <= ?2",
+        )?
+        .query_map(params![group, most], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    let mut update = sql.prepare_cached(
+        "UPDATE group_facets SET first_seen_ms = ?4, last_seen_ms = ?5
+         WHERE group_id = ?1 AND facet = ?2
+             AND value = (SELECT key FROM facet_values WHERE facet = ?2 AND value = ?3)",
+    )?;
+    for ((facet, value), (_, first, last)) in counted(sql, dumps.into_iter())? {
+        update.execute(params![group, facet, value, first, last])?;
+    }
+    Ok(())
+}
+
+/// Dumps that have a value, and when it was seen first and last.
+type Counts = BTreeMap<(&'static str, String), (i64, i64, i64)>;
+
+/// How often dumps have each value, and when it was seen first and last.
+fn counted(sql: &Transaction<'_>, dumps: impl Iterator<Item = i64>) -> Result<Counts, StoreError> {
+    let mut counts = Counts::new();
+    for dump in dumps {
+        read(sql, "d.key = ?1", &[&dump], |at_ms, facet, value| {
+            let count = counts.entry((facet, value)).or_insert((0, at_ms, at_ms));
+            *count = (count.0 + 1, count.1.min(at_ms), count.2.max(at_ms));
+        })?;
+    }
+    Ok(counts)
 }
 
 /// What a dump counts for. From rows that do not change, so that it can be counted out again.

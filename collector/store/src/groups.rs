@@ -1,28 +1,24 @@
 //! Groups: kept counts, facets, and pages of them.
 
 use crate::assign::line;
-use crate::database::{from_sql, to_sql};
+use crate::database::from_sql;
 use crate::dumps::{bounded, id_column};
-use crate::facets;
 use crate::histogram;
 use crate::lifecycle::State;
 use crate::query::Query;
 use crate::query::of_groups::{self, Found};
-use crate::query::sql::Condition;
 use crate::query::words;
 use crate::store::{Histogram, Store, StoreError};
 use crate::types::{Count, GroupSummary, Page, PageRequest};
 use aground_analyzer::report::Signature;
 use rusqlite::types::Value;
-use rusqlite::{OptionalExtension, Row, Transaction, params, params_from_iter};
-use std::time::{Duration, Instant};
+use rusqlite::{OptionalExtension, Row, StatementStatus, Transaction, params, params_from_iter};
 
 /// Distinct values per facet that a summary shows.
 const SHOWN_VALUES: i64 = 20;
-/// Groups whose crashes are looked at in one go.
-const GROUPS_AT_ONCE: i64 = 64;
-/// After so long a search for groups ends with what it has; the next page goes on.
-const SEARCH_TIME: Duration = Duration::from_millis(25);
+/// After so many steps of `SQLite`'s machine (about 20 ms) a search for groups ends with what it
+/// has; the next page goes on.
+const SEARCH_STEPS: i32 = 400_000;
 
 impl Store {
     /// A page of groups, last seen first; only groups with a dump that matches. Where that takes
@@ -40,8 +36,8 @@ impl Store {
         self.inner.database.read(|sql| {
             let query = words::known(sql, query)?;
             let found = of_groups::condition(sql, &query)?;
-            let pace = (GROUPS_AT_ONCE, SEARCH_TIME);
-            let found = page_of(sql, &found, page.cursor.as_deref(), limit, pace)?;
+            let cursor = page.cursor.as_deref();
+            let found = page_of(sql, &found, cursor, limit, SEARCH_STEPS)?;
             let items = found
                 .items
                 .iter()
@@ -88,6 +84,10 @@ struct Totals {
 }
 
 impl Totals {
+    fn place(&self) -> Place {
+        (self.last_seen_ms, self.id.clone())
+    }
+
     fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
             id: row.get(0)?,
@@ -103,93 +103,73 @@ impl Totals {
 /// When a group was seen last, and its id: the order of the list.
 type Place = (i64, String);
 
-/// The groups of a page.
+/// The groups of a page: those that meet the condition on groups are gone through, last seen first,
+/// and the crashes of each are looked at where that is not all.
 fn page_of(
     sql: &Transaction<'_>,
     found: &Found,
     cursor: Option<&str>,
     limit: usize,
-    (at_once, time): (i64, Duration),
+    steps: i32,
 ) -> Result<Page<Totals>, StoreError> {
-    let mut from = cursor.map(parse_cursor).transpose()?;
+    let (text, parameters) = candidates(found, cursor.map(parse_cursor).transpose()?);
+    let mut statement = sql.prepare_cached(&text)?;
+    let mut rows = statement.query(params_from_iter(parameters))?;
     let mut items: Vec<Totals> = vec![];
-    let started = Instant::now();
-    let (next, searched_to_ms) = loop {
-        // Where crashes of each are looked at, some groups at a time until time is up.
-        let end = if found.looks_at_crashes {
-            place_after(sql, from.as_ref(), at_once)?
-        } else {
-            None
-        };
-        let wanted = limit + 1 - items.len();
-        items.extend(between(sql, &found.condition, [&from, &end], wanted)?);
-        if items.len() > limit {
-            items.truncate(limit);
-            let last = items.last();
-            break (last.map(|last| (last.last_seen_ms, last.id.clone())), None);
-        }
-        match end {
-            None => break (None, None),
-            Some(end) if started.elapsed() >= time => {
-                let at = end.0;
-                break (Some(end), Some(at));
+    let mut last: Option<Place> = None;
+    let mut begun = None;
+    let (mut more, mut stopped) = (false, false);
+    while let Some(row) = rows.next()? {
+        let totals = Totals::read(row)?;
+        let place = totals.place();
+        if row.get(6)? {
+            if items.len() == limit {
+                more = true;
+                break;
             }
-            Some(end) => from = Some(end),
+            items.push(totals);
         }
-    };
+        last = Some(place);
+        // What is computed before the first row does not come again with the next.
+        let done = row.as_ref().get_status(StatementStatus::VmStep);
+        let done = done.wrapping_sub(*begun.get_or_insert(done));
+        // Of the condition on groups alone every row is one of the page.
+        if found.crashes.is_some() && done >= steps {
+            stopped = true;
+            break;
+        }
+    }
+    let next = last.filter(|_| more || stopped);
+    let end = next.as_ref().filter(|_| stopped).map(|(at, _)| *at);
     Ok(Page {
         items,
+        searched_to_ms: end.max(found.words_since_ms),
         next_cursor: next.map(|(at, id)| format!("g{at}-{id}")),
-        searched_to_ms,
     })
 }
 
-/// The place of the group that is so many after another; `None` when there are fewer.
-fn place_after(
-    sql: &Transaction<'_>,
-    from: Option<&Place>,
-    groups: i64,
-) -> Result<Option<Place>, StoreError> {
-    let (at, id) = from.cloned().unwrap_or((i64::MAX, String::new()));
-    let found = sql
-        .prepare_cached(
-            "SELECT last_seen_ms, id FROM groups WHERE (last_seen_ms, id) < (?1, ?2)
-             ORDER BY last_seen_ms DESC, id DESC LIMIT 1 OFFSET ?3",
-        )?
-        .query_row(params![at, id, groups.saturating_sub(1)], |row| {
-            Ok((row.get(0)?, row.get(1)?))
-        })
-        .optional()?;
-    Ok(found)
-}
-
-/// Groups that meet a condition after one place up to another, last seen first.
-fn between(
-    sql: &Transaction<'_>,
-    condition: &Condition,
-    [from, to]: [&Option<Place>; 2],
-    limit: usize,
-) -> Result<Vec<Totals>, StoreError> {
-    let mut text =
-        "SELECT g.id, g.title, g.crashes, g.first_seen_ms, g.last_seen_ms, g.state FROM groups g WHERE TRUE"
-            .to_owned();
+/// The statement that goes through the groups after a place, and its parameters. Its last column
+/// says whether a crash of the group meets the rest.
+fn candidates(found: &Found, from: Option<Place>) -> (String, Vec<Value>) {
     let mut parameters: Vec<Value> = vec![];
-    for (place, compare) in [(from, "<"), (to, ">=")] {
-        if let Some((at, id)) = place {
-            text.push_str(" AND (g.last_seen_ms, g.id) ");
-            text.push_str(compare);
-            text.push_str(" (?, ?)");
-            parameters.extend([Value::from(*at), Value::from(id.clone())]);
+    let meets = match &found.crashes {
+        Some(crashes) => {
+            parameters.extend(crashes.parameters.iter().cloned());
+            crashes.sql.as_str()
         }
+        None => "TRUE",
+    };
+    let mut text = format!(
+        "SELECT g.id, g.title, g.crashes, g.first_seen_ms, g.last_seen_ms, g.state, {meets} FROM groups g WHERE "
+    );
+    if let Some((at, id)) = from {
+        text.push_str("(g.last_seen_ms, g.id) < (?, ?) AND ");
+        parameters.extend([Value::from(at), Value::from(id)]);
     }
-    text.push_str(" AND ");
-    text.push_str(&condition.sql);
-    parameters.extend(condition.parameters.iter().cloned());
-    text.push_str(" ORDER BY g.last_seen_ms DESC, g.id DESC LIMIT ?");
-    parameters.push(to_sql(u64::try_from(limit).unwrap_or(u64::MAX)).into());
-    let mut statement = sql.prepare_cached(&text)?;
-    let rows = statement.query_map(params_from_iter(parameters), Totals::read)?;
-    Ok(rows.collect::<Result<_, _>>()?)
+    text.push_str(&found.condition.sql);
+    parameters.extend(found.condition.parameters.iter().cloned());
+    text.push_str(" ORDER BY g.last_seen_ms DESC, g.id DESC");
+    (text, parameters)
 }
 
 fn parse_cursor(cursor: &str) -> Result<(i64, String), StoreError> {
@@ -248,9 +228,11 @@ fn summary(
 }
 
 fn facet(sql: &Transaction<'_>, group: &str, facet: &str) -> Result<Vec<Count>, StoreError> {
+    // Of those as frequent the ones that were met first: to name all of them to sort by takes long.
     let mut statement = sql.prepare_cached(
-        "SELECT v.value, f.crashes FROM group_facets f JOIN facet_values v ON v.key = f.value
-         WHERE f.group_id = ?1 AND f.facet = ?2 ORDER BY f.crashes DESC, v.value LIMIT ?3",
+        "SELECT v.value, f.crashes FROM (SELECT value, crashes FROM group_facets
+             WHERE group_id = ?1 AND facet = ?2 ORDER BY crashes DESC, value LIMIT ?3) f
+         JOIN facet_values v ON v.key = f.value ORDER BY f.crashes DESC, v.value",
     )?;
     let rows = statement.query_map(params![group, facet, SHOWN_VALUES], |row| {
         Ok(Count {
@@ -294,19 +276,6 @@ pub(crate) fn ensure_known(sql: &Transaction<'_>, id: &str) -> Result<(), StoreE
     Ok(())
 }
 
-/// Counts a group's dumps anew, after many came or went at once. One without dumps goes.
-pub(crate) fn recount(sql: &Transaction<'_>, group: &str) -> Result<(), StoreError> {
-    facets::recount(sql, group)?;
-    sql.prepare_cached(
-        "UPDATE groups SET (crashes, first_seen_ms, last_seen_ms) =
-             (SELECT count(*), coalesce(min(crashed_at_ms), groups.first_seen_ms),
-                  coalesce(max(crashed_at_ms), groups.last_seen_ms)
-              FROM dumps WHERE group_id = ?1) WHERE id = ?1",
-    )?
-    .execute([group])?;
-    drop_when_empty(sql, group)
-}
-
 fn drop_when_empty(sql: &Transaction<'_>, group: &str) -> Result<(), StoreError> {
     sql.prepare_cached("DELETE FROM groups WHERE id = ?1 AND crashes <= 0")?
         .execute([group])?;
@@ -323,11 +292,12 @@ pub(crate) fn join(sql: &Transaction<'_>, group: &str, at_ms: i64) -> Result<(),
     Ok(())
 }
 
-/// Counts a dump out; its row must name another group by now. The last one takes the group with
-/// it.
-pub(crate) fn leave(sql: &Transaction<'_>, group: &str) -> Result<(), StoreError> {
-    sql.prepare_cached("UPDATE groups SET crashes = crashes - 1 WHERE id = ?1")?
-        .execute([group])?;
+/// Counts so many dumps out; their rows must name another group by now. The last one takes the
+/// group with it.
+pub(crate) fn leave(sql: &Transaction<'_>, group: &str, dumps: usize) -> Result<(), StoreError> {
+    let dumps = i64::try_from(dumps).unwrap_or(i64::MAX);
+    sql.prepare_cached("UPDATE groups SET crashes = crashes - ?2 WHERE id = ?1")?
+        .execute(params![group, dumps])?;
     drop_when_empty(sql, group)?;
     sql.prepare_cached(
         "UPDATE groups SET
@@ -357,21 +327,21 @@ mod tests {
             .unwrap();
         }
         let found = Found {
-            condition: Condition {
+            condition: of_groups::everything(),
+            crashes: Some(crate::query::sql::Condition {
                 sql: "g.crashes = 3".to_owned(),
                 parameters: vec![],
-            },
-            looks_at_crashes: true,
+            }),
+            words_since_ms: None,
         };
-        let forever = (1000, Duration::MAX);
-        let all = page_of(&sql, &found, None, 100, forever).unwrap();
+        let all = page_of(&sql, &found, None, 100, i32::MAX).unwrap();
         assert_eq!((all.items.len(), all.next_cursor), (10, None));
         assert_eq!(all.searched_to_ms, None);
-        for (at_once, limit) in [(1, 3), (4, 3), (7, 100), (60, 2)] {
+        for (steps, limit) in [(0, 3), (60, 3), (200, 100), (i32::MAX, 2)] {
             let (mut ids, mut cursor, mut stops) = (vec![], None::<String>, 0);
             loop {
-                let pace = (at_once, Duration::ZERO);
-                let page = page_of(&sql, &found, cursor.as_deref(), limit, pace).unwrap();
+                let page = page_of(&sql, &found, cursor.as_deref(), limit, steps).unwrap();
+                assert!(page.items.len() <= limit);
                 stops += usize::from(page.searched_to_ms.is_some());
                 ids.extend(page.items.into_iter().map(|totals| totals.id));
                 cursor = page.next_cursor;
@@ -380,8 +350,8 @@ mod tests {
                 }
             }
             let expected: Vec<_> = all.items.iter().map(|totals| totals.id.clone()).collect();
-            assert_eq!(ids, expected, "{at_once} {limit}");
-            assert!(stops > 0 || at_once == 60, "{at_once} {limit}");
+            assert_eq!(ids, expected, "{steps} {limit}");
+            assert_eq!(stops > 0, steps < i32::MAX, "{steps} {limit}");
         }
     }
 }

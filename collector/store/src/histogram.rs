@@ -16,7 +16,7 @@ const HOUR_MS: i64 = 3_600_000;
 /// More buckets than any page is wide.
 const MOST_BUCKETS: usize = 2000;
 /// Crashes that are looked at for those of a query, newest first, where many may match.
-pub const LOOKED_AT: i64 = 10_000;
+pub const LOOKED_AT: i64 = 5_000;
 
 /// Crashes over time.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -116,12 +116,13 @@ fn of_query(sql: &Transaction<'_>, query: &Query, window: Histogram) -> Result<T
     let query = words::known(sql, query)?;
     let plan = Plan::new(sql, &query)?;
     let mut start = frame.start;
-    if !plan.is_few()
-        && let Some(oldest) = newest(sql, LOOKED_AT, &everything())?.at
-    {
-        start = start.max(oldest.saturating_sub(1));
+    let mut oldest = None;
+    if !plan.is_few() {
+        let newest = newest(sql, LOOKED_AT, &everything())?;
+        start = start.max(newest.at.map_or(start, |at| at.saturating_sub(1)));
+        oldest = newest.key;
     }
-    let rows = plan.rows();
+    let rows = plan.rows_from(oldest);
     let text = format!(
         "WITH hits AS MATERIALIZED (SELECT d.crashed_at_ms AS at {} AND d.crashed_at_ms > ? AND d.crashed_at_ms <= ?)
          SELECT (at - ? - 1) / ?, count(*) FROM hits GROUP BY 1",

@@ -1,13 +1,13 @@
 //! Properties of dumps that scripts found out, and single dumps asked of a query.
 
 use crate::database::column_text;
-use crate::dumps::{JOIN, key_of};
+use crate::dumps::{JOIN, id_column, key_of};
 use crate::query::Query;
 use crate::query::sql::Condition;
 use crate::store::{Store, StoreError};
 use aground_helper::id::DumpId;
 use rusqlite::types::Value;
-use rusqlite::{params, params_from_iter};
+use rusqlite::{Transaction, params, params_from_iter};
 use serde::{Deserialize, Serialize};
 
 /// Something a script found out about a dump.
@@ -66,6 +66,32 @@ impl Store {
         })
     }
 
+    /// Some of the dumps whose properties are not known since their rows were made again, newest
+    /// first, with their groups.
+    pub fn unscripted(&self, most: u32) -> Result<Vec<(DumpId, String)>, StoreError> {
+        self.inner.database.read(|sql| {
+            let mut statement = sql.prepare_cached(
+                "SELECT d.id, d.group_id FROM unscripted u JOIN dumps d ON d.key = u.dump
+                     WHERE d.group_id IS NOT NULL ORDER BY u.dump DESC LIMIT ?1",
+            )?;
+            let rows = statement.query_map([most], |row| Ok((id_column(row, 0)?, row.get(1)?)))?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// Notes that scripts and rules have gone over these dumps.
+    pub fn note_scripted(&self, dumps: &[DumpId]) -> Result<(), StoreError> {
+        self.inner.database.write(|sql| {
+            let mut gone = sql.prepare_cached(
+                "DELETE FROM unscripted WHERE dump = (SELECT key FROM dumps WHERE id = ?1)",
+            )?;
+            for dump in dumps {
+                gone.execute([dump.as_str()])?;
+            }
+            Ok(())
+        })
+    }
+
     /// Whether a dump matches a query.
     pub fn dump_matches(&self, query: &Query, dump: &DumpId) -> Result<bool, StoreError> {
         self.may_ask(query)?;
@@ -82,4 +108,11 @@ impl Store {
                 .query_row(params_from_iter(parameters), |row| row.get(0))?)
         })
     }
+}
+
+/// Notes that what scripts found out about a dump is not known any more.
+pub(crate) fn are_missing(sql: &Transaction<'_>, dump: i64) -> Result<(), StoreError> {
+    sql.prepare_cached("INSERT INTO unscripted (dump) VALUES (?1) ON CONFLICT DO NOTHING")?
+        .execute([dump])?;
+    Ok(())
 }

@@ -99,7 +99,7 @@ impl Store {
             facets::count_in(sql, &group, key, crashed_at_ms)?;
             if let Some(before) = before {
                 facets::count_out(sql, &before, key)?;
-                groups::leave(sql, &before)?;
+                groups::leave(sql, &before, 1)?;
                 similar::forward(sql, &before, &group)?;
             }
             Ok(true)

@@ -101,7 +101,7 @@ fn delete(sql: &Transaction<'_>, key: i64, id: &DumpId) -> Result<Vec<String>, S
     if let Some(group) = group {
         facets::count_out(sql, &group, key)?;
         sql.execute("UPDATE dumps SET group_id = NULL WHERE key = ?1", [key])?;
-        groups::leave(sql, &group)?;
+        groups::leave(sql, &group, 1)?;
     }
     let unused = release(sql, key)?;
     let gone = sql.query_row(

@@ -200,7 +200,8 @@ pub struct Page<T> {
     pub next_cursor: Option<String>,
     /// How far back the search went for this page, milliseconds since the epoch, when it stopped
     /// before the page was full so as to answer soon. The next page goes on from there, and an
-    /// empty one says nothing about what is beyond.
+    /// empty one says nothing about what is beyond. Without a next page words that are common were
+    /// looked for in crashes since then alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub searched_to_ms: Option<i64>,
 }

@@ -179,6 +179,41 @@ async fn over_history_a_dry_run_says_and_a_run_does() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_scripts_found_is_found_again_after_a_reindex() {
+    let given = given(&[("a.toml", RULES)]);
+    let daemon = given.start().await;
+    let ids = [given.crash(1), given.crash(2)];
+    settled(&daemon, "second");
+    daemon.shutdown().await;
+    drop(daemon);
+
+    aground_store::Store::rebuild(&given.config.state_dir, |_, _| {}).unwrap();
+    let store = aground_store::Store::open(&given.config.state_dir).unwrap();
+    assert_eq!(store.properties(&ids[0]).unwrap(), []);
+    assert_eq!(store.unscripted(10).unwrap().len(), 2);
+    drop(store);
+
+    let daemon = given.start().await;
+    eventually("the properties", || {
+        (found(&daemon, "property:libc=musl") == 2).then_some(())
+    });
+    eventually("the end of the list", || {
+        daemon
+            .store()
+            .unscripted(10)
+            .unwrap()
+            .is_empty()
+            .then_some(())
+    });
+    // What a rule said once it does not say again.
+    assert_eq!(
+        only_group(&daemon).unwrap().tags,
+        ["first", "known-bug", "second"]
+    );
+    daemon.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_worker_of_scripts_that_fails_stops_no_dump() {
     let given = given(&[("broken.rhai", "// broken\nproperty(\"a\", 1)")]);
     let daemon = given.start().await;
@@ -188,6 +223,17 @@ async fn a_worker_of_scripts_that_fails_stops_no_dump() {
             daemon.store().dump(&id).ok()?.summary.group
         });
     }
+    let told = eventually("the mistake", || {
+        let rules = daemon.rules().rules;
+        rules.into_iter().find(|rule| rule.name == "(all scripts)")
+    });
+    assert!(
+        told.mistake
+            .unwrap()
+            .mistake
+            .message
+            .contains("is no report")
+    );
     let run = RulesRun {
         dry: true,
         scripted: 1,

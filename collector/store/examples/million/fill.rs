@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 /// Crashes between two lines of progress.
 const TOLD_EVERY: u64 = 50_000;
 /// Crashes taken in together, as the service does with those that wait.
-const BATCH: u64 = 64;
+const BATCH: u64 = 128;
 /// Crashes of each kind that come alone.
 const ALONE: u64 = 500;
 /// Dumps whose files stay. A file of a few kilobytes takes a block of the disk, and what is timed

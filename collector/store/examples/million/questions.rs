@@ -5,7 +5,7 @@ use crate::crash::{HOSTS, Numbers, SERVICES, function};
 use crate::fill::quantiles;
 use aground_store::lifecycle::{Actor, Change};
 use aground_store::types::PageRequest;
-use aground_store::{Histogram, Query, Store};
+use aground_store::{Histogram, Query, Store, StoreError};
 use std::error::Error;
 use std::time::Instant;
 
@@ -178,32 +178,65 @@ pub fn ask(store: &Store, size: Size) -> Result<(), Box<dyn Error>> {
     merge(store, groups)
 }
 
-/// Merges the largest groups into one of so many crashes, and takes the last merge back: whoever
-/// writes waits meanwhile.
+/// Merges the largest groups into one of so many crashes, that one into another, and takes that
+/// back: whoever writes waits for the longest step of it.
 fn merge(store: &Store, mut groups: Vec<(u64, String)>) -> Result<(), Box<dyn Error>> {
     let by = Actor::aground();
     groups.sort();
-    let Some((mut crashes, into)) = groups.pop() else {
+    let all: u64 = groups.iter().map(|(crashes, _)| crashes).sum();
+    let Some((mut crashes, large)) = groups.pop() else {
         return Ok(());
     };
-    let mut last = None;
-    while crashes < MERGED
+    while crashes < MERGED.min(all / 2)
         && let Some((more, group)) = groups.pop()
     {
-        let into = into.clone();
-        let started = Instant::now();
+        let into = large.clone();
         store.change_group(&by, &group, Change::Merge { into })?;
+        while store.reroute()? {}
         crashes += more;
-        last = Some((group, more, started.elapsed()));
     }
-    if let Some((_, more, took)) = last {
+    let Some((_, other)) = groups.pop() else {
+        return Ok(());
+    };
+    let into = other.clone();
+    steps(
+        &format!("a group of {crashes} merged into another"),
+        store,
+        || {
+            store
+                .change_group(&by, &large, Change::Merge { into })
+                .map(drop)
+        },
+    )?;
+    steps("that taken back", store, || {
+        store.undo_group_change(&by, &other, None).map(drop)
+    })
+}
+
+/// Times a decision and the steps that it leaves to be done.
+fn steps(
+    name: &str,
+    store: &Store,
+    decide: impl FnOnce() -> Result<(), StoreError>,
+) -> Result<(), Box<dyn Error>> {
+    let begun = Instant::now();
+    decide()?;
+    let decided = begun.elapsed();
+    let mut times = vec![];
+    loop {
         let started = Instant::now();
-        store.undo_group_change(&by, &into, None)?;
-        println!(
-            "a group of {more} merged into one of {crashes}: {took:?}; taken back: {:?}",
-            started.elapsed()
-        );
+        let more = store.reroute()?;
+        times.push(started.elapsed());
+        if !more {
+            break;
+        }
     }
+    println!(
+        "{name}: decided in {decided:?}, {} steps of {}, {:?} in all",
+        times.len(),
+        quantiles(&mut times),
+        begun.elapsed()
+    );
     Ok(())
 }
 

@@ -47,12 +47,14 @@ const SOME: [(&str, &str); 17] = [
     ),
 ];
 /// Tables that are about the service and not about one crash: nothing of them is shown.
-const NOTHING: [&str; 5] = [
+const NOTHING: [&str; 7] = [
     "symbol_requests",
     "notices",
     "deliveries",
     "conditions",
     "imports",
+    "reroutes",
+    "unscripted",
 ];
 /// Counts, which are computed here.
 const COUNTED: [&str; 6] = [

@@ -19,6 +19,7 @@ mod journal;
 mod life;
 mod project;
 mod record;
+mod reroute;
 mod returns;
 mod route;
 mod settle;

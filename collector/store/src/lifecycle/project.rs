@@ -3,7 +3,7 @@
 use super::change::{Change, Entry, Identity, Until};
 use super::entries::{history, identity, read_entries};
 use super::life::{Life, mark_undone};
-use super::route;
+use super::{reroute, route};
 use crate::store::StoreError;
 use rusqlite::{Transaction, params};
 use std::collections::BTreeSet;
@@ -38,7 +38,7 @@ pub(super) fn project(sql: &Transaction<'_>, group: &str) -> Result<(), StoreErr
             .map(|group| route::live(sql, group))
             .collect::<Result<Vec<_>, _>>()?;
         moved.extend(live);
-        route::reroute(sql, &moved)?;
+        reroute::begin(sql, &moved)?;
     }
     Ok(())
 }

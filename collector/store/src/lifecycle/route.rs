@@ -9,12 +9,11 @@
 
 use super::change::Split;
 use crate::dumps::JOIN;
-use crate::groups;
 use crate::query::Query;
 use crate::query::sql::Condition;
 use crate::store::StoreError;
 use rusqlite::types::Value;
-use rusqlite::{OptionalExtension, Transaction, params, params_from_iter};
+use rusqlite::{OptionalExtension, Transaction, params_from_iter};
 use std::collections::BTreeSet;
 
 /// The most edges one crash follows.
@@ -122,33 +121,20 @@ pub(crate) fn members(sql: &Transaction<'_>, group: &str) -> Result<Vec<String>,
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// Sends every dump of these groups along the edges as they are now, and counts again.
-pub(crate) fn reroute(sql: &Transaction<'_>, groups: &BTreeSet<String>) -> Result<(), StoreError> {
-    let mut changed = groups.clone();
-    for group in groups {
-        let mut statement = sql.prepare_cached(
-            "SELECT home, signature, max(key) FROM dumps WHERE group_id = ?1 GROUP BY 1, 2",
-        )?;
-        let alike: Vec<(String, Option<String>)> = statement
-            .query_map([group], |row| Ok((row.get(0)?, row.get(1)?)))?
-            .collect::<Result<_, _>>()?;
-        for (home, signature) in alike {
-            reroute_alike(sql, group, &home, signature.as_deref(), &mut changed)?;
-        }
-    }
-    changed
-        .iter()
-        .try_for_each(|group| groups::recount(sql, group))
+/// Where crashes of a signature go from their home.
+pub(super) enum Way {
+    /// All of them to this group.
+    To(String),
+    /// Where each goes a query says.
+    Asks,
 }
 
-/// Dumps of one signature go one way, unless a query tells them apart on it.
-fn reroute_alike(
+/// The way of the crashes of a signature.
+pub(super) fn way(
     sql: &Transaction<'_>,
-    group: &str,
     home: &str,
     signature: Option<&str>,
-    changed: &mut BTreeSet<String>,
-) -> Result<(), StoreError> {
+) -> Result<Way, StoreError> {
     let mut asks = false;
     let target = walk(sql, home, |split| {
         asks |= matches!(split, Split::Query(_));
@@ -159,28 +145,5 @@ fn reroute_alike(
             Split::Query(_) => false,
         })
     })?;
-    let condition = "group_id = ?1 AND home = ?2 AND signature IS ?3";
-    if !asks {
-        groups::ensure_known(sql, &target)?;
-        sql.execute(
-            &format!("UPDATE dumps SET group_id = ?4 WHERE {condition}"),
-            params![group, home, signature, target],
-        )?;
-        changed.insert(target);
-        return Ok(());
-    }
-    let mut statement = sql.prepare(&format!("SELECT key FROM dumps WHERE {condition}"))?;
-    let keys: Vec<i64> = statement
-        .query_map(params![group, home, signature], |row| row.get(0))?
-        .collect::<Result<_, _>>()?;
-    let mut move_to = sql.prepare("UPDATE dumps SET group_id = ?2 WHERE key = ?1")?;
-    for key in keys {
-        let target = route(sql, key, home)?;
-        if target != group {
-            groups::ensure_known(sql, &target)?;
-            move_to.execute(params![key, target])?;
-            changed.insert(target);
-        }
-    }
-    Ok(())
+    Ok(if asks { Way::Asks } else { Way::To(target) })
 }

@@ -3,10 +3,13 @@
 use super::change::{Actor, Change, Entry, Split};
 use super::entries::identity;
 use super::record::{meet, record};
+use crate::dumps::JOIN;
 use crate::modules::hex;
 use crate::query::Query;
+use crate::query::sql::Condition;
 use crate::store::{StoreError, now_ms};
-use rusqlite::{Transaction, params};
+use rusqlite::types::Value;
+use rusqlite::{Transaction, params, params_from_iter};
 use sha2::{Digest, Sha256};
 
 pub(super) fn split_off(
@@ -35,7 +38,16 @@ pub(super) fn split_off(
                 ));
             }
         }
-        Split::Query(text) => refuse_passing(text)?,
+        Split::Query(text) => {
+            refuse_passing(text)?;
+            for (matching, which) in [(true, "no"), (false, "every")] {
+                if !has_crash(sql, group, text, matching)? {
+                    return Err(StoreError::Refused(format!(
+                        "{which} crash of this group matches: there is nothing to split"
+                    )));
+                }
+            }
+        }
     }
     let mut identity = identity(sql, group)?.ok_or(StoreError::NotFound("group"))?;
     let next: i64 = sql.query_row(
@@ -59,24 +71,28 @@ pub(super) fn split_off(
         into: into.clone(),
         split,
     };
-    let entry = record(sql, by, group, change)?;
-    let moved: i64 = sql.query_row(
-        "SELECT count(*) FROM dumps WHERE group_id = ?1",
-        [&into],
-        |row| row.get(0),
-    )?;
-    let left: i64 = sql.query_row(
-        "SELECT count(*) FROM dumps WHERE group_id = ?1",
-        [group],
-        |row| row.get(0),
-    )?;
-    if moved == 0 || left == 0 {
-        let which = if moved == 0 { "no" } else { "every" };
-        return Err(StoreError::Refused(format!(
-            "{which} crash of this group matches: there is nothing to split"
-        )));
-    }
-    Ok(entry)
+    record(sql, by, group, change)
+}
+
+/// Whether the group has a crash that matches a query, or one that does not.
+fn has_crash(
+    sql: &Transaction<'_>,
+    group: &str,
+    query: &str,
+    matching: bool,
+) -> Result<bool, StoreError> {
+    let query =
+        Query::parse(query).map_err(|error| StoreError::Refused(format!("the query: {error}")))?;
+    let condition = Condition::of(&query);
+    let text = format!(
+        "SELECT EXISTS (SELECT 1 FROM {JOIN} WHERE d.group_id = ? AND (({}) IS TRUE) = ?)",
+        condition.sql
+    );
+    let group = std::iter::once(Value::from(group.to_owned()));
+    let parameters = group.chain(condition.parameters).chain([matching.into()]);
+    Ok(sql
+        .prepare(&text)?
+        .query_row(params_from_iter(parameters), |row| row.get(0))?)
 }
 
 /// Refuses queries whose answer for one crash changes with time: a crash would not stay where the

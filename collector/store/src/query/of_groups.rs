@@ -4,7 +4,7 @@
 //! and what is counted of each ([`crate::facets`]) says whether its crashes need be looked at.
 
 use super::language::{Field, Query, Test};
-use super::plan::{Plan, SEARCHED_OF_GROUPS, has_words, newest};
+use super::plan::{Plan, has_words, newest_of_words};
 use super::sql::{Condition, Term, also, is_of_group, terms};
 use crate::access::views;
 use crate::assign::line;
@@ -16,17 +16,20 @@ use rusqlite::{Transaction, params_from_iter};
 
 /// How the groups of a query are found.
 pub(crate) struct Found {
-    /// The condition on `groups g`.
+    /// The condition on `groups g` that rows of groups and what is counted of them tell.
     pub(crate) condition: Condition,
-    /// Whether crashes of each group have to be looked at.
-    pub(crate) looks_at_crashes: bool,
+    /// The value that says whether crashes of a group `g` meet the rest.
+    pub(crate) crashes: Option<Condition>,
+    /// The time of the oldest crash that words are looked for in; `None`: in all.
+    pub(crate) words_since_ms: Option<i64>,
 }
 
 impl From<Condition> for Found {
     fn from(condition: Condition) -> Self {
         Self {
             condition,
-            looks_at_crashes: false,
+            crashes: None,
+            words_since_ms: None,
         }
     }
 }
@@ -49,32 +52,36 @@ pub(crate) fn condition(sql: &Transaction<'_>, query: &Query) -> Result<Found, S
     }
     // What is counted of groups is computed for a scope, which takes longer than a look.
     let kept = !views::are_installed(sql)?;
-    if kept
-        && let [only] = of_dumps.as_slice()
-        && let Some((counted, true)) = counted(only)
-    {
-        condition.push(counted);
-        return Ok(condition.into());
-    }
+    let mut whole = kept && of_dumps.len() == 1;
     for term in of_dumps.iter().filter(|_| kept) {
-        if let Some((counted, _)) = counted(term) {
-            condition.push(counted);
+        match counted(sql, term)? {
+            Some((counted, exact)) => {
+                condition.push(counted);
+                whole &= exact;
+            }
+            None => whole = false,
         }
     }
-    let rest = JOIN.strip_suffix(GROUPS).unwrap_or(JOIN);
-    // As a value of its own, so that crashes are looked at last, and only of the groups left.
-    let exists = format!(" AND (EXISTS (SELECT 1 FROM {rest} WHERE d.group_id = g.id AND ");
-    condition.sql.push_str(&exists);
-    let oldest = if of_dumps.iter().any(has_words) {
-        newest(sql, SEARCHED_OF_GROUPS, &everything())?.key
+    if whole {
+        return Ok(condition.into());
+    }
+    let newest = if of_dumps.iter().any(has_words) {
+        newest_of_words(sql)?
     } else {
         None
     };
-    condition.push(Condition::all(of_dumps.iter(), oldest));
-    condition.sql.push_str(")) IS TRUE");
+    let (oldest, words_since_ms) = newest.map_or((None, None), |newest| (newest.key, newest.at));
+    let rest = JOIN.strip_suffix(GROUPS).unwrap_or(JOIN);
+    let mut crashes = Condition {
+        sql: format!("EXISTS (SELECT 1 FROM {rest} WHERE d.group_id = g.id AND "),
+        parameters: vec![],
+    };
+    crashes.push(Condition::all(of_dumps.iter(), oldest));
+    crashes.sql.push(')');
     Ok(Found {
         condition,
-        looks_at_crashes: true,
+        crashes: Some(crashes),
+        words_since_ms,
     })
 }
 
@@ -120,18 +127,30 @@ pub(crate) fn counted_crashes(
     Ok(Some(sum))
 }
 
+/// So many groups are listed before those of a page are chosen.
+const FEW_GROUPS: i64 = 2_000;
+
 /// The part of [`JOIN`] that would hide the group that is asked about.
 const GROUPS: &str = " LEFT JOIN groups g ON g.id = d.group_id";
 
 /// What the counts of a group say of a term, `AND` first, and whether that is all there is to say.
-fn counted(term: &Term<'_>) -> Option<(Condition, bool)> {
+fn counted(
+    sql: &Transaction<'_>,
+    term: &Term<'_>,
+) -> Result<Option<(Condition, bool)>, StoreError> {
     if term.negated {
-        return None;
+        return Ok(None);
     }
     match term.any.as_slice() {
-        [Test::Since(at)] => Some((bound(" AND g.last_seen_ms >= ?", *at), true)),
-        [Test::Until(at)] => Some((bound(" AND g.first_seen_ms <= ?", *at), true)),
-        tests => facets(tests),
+        [Test::Since(at)] => Ok(Some((bound(" AND g.last_seen_ms >= ?", *at), true))),
+        [Test::Until(at)] => Ok(Some((bound(" AND g.first_seen_ms <= ?", *at), true))),
+        tests => match values(tests) {
+            Some(values) => {
+                let exact = values.exact;
+                Ok(Some((with_values(sql, values)?, exact)))
+            }
+            None => Ok(None),
+        },
     }
 }
 
@@ -142,25 +161,73 @@ fn bound(sql: &str, at: i64) -> Condition {
     }
 }
 
-fn facets(tests: &[&Test]) -> Option<(Condition, bool)> {
-    let mut found = Condition::default();
-    let mut whole = true;
+/// Counted values that a crash has one of when it passes one of some tests of a field.
+struct Values {
+    facet: &'static str,
+    /// Selects their keys.
+    keys: Condition,
+    /// Whether they are a value for each test, and no pattern.
+    single: bool,
+    /// Whether they say as much as the tests.
+    exact: bool,
+}
+
+fn values(tests: &[&Test]) -> Option<Values> {
+    let mut values = Values {
+        facet: facet(tests.first()?)?.0,
+        keys: Condition::default(),
+        single: true,
+        exact: true,
+    };
     let mut ways = vec![];
     for test in tests {
         let (facet, equal, globs, exact) = facet(test)?;
-        whole &= exact;
+        values.exact &= exact;
+        values.single &= globs.is_empty();
         let equal = equal.into_iter().map(|value| ("v.value = ?", value));
         let globs = globs.into_iter().map(|glob| ("v.value GLOB ?", glob));
-        let (conditions, values): (Vec<_>, Vec<_>) = equal.chain(globs).unzip();
+        let (conditions, texts): (Vec<_>, Vec<_>) = equal.chain(globs).unzip();
         ways.push(format!(
-            "EXISTS (SELECT 1 FROM group_facets gf WHERE gf.group_id = g.id AND gf.facet = '{facet}' AND gf.value IN
-             (SELECT v.key FROM facet_values v WHERE v.facet = '{facet}' AND ({})))",
+            "SELECT v.key FROM facet_values v WHERE v.facet = '{facet}' AND ({})",
             conditions.join(" OR ")
         ));
-        found.parameters.extend(values.into_iter().map(Value::from));
+        let parameters = &mut values.keys.parameters;
+        parameters.extend(texts.into_iter().map(Value::from));
     }
-    found.sql = format!(" AND ({})", ways.join(" OR "));
-    Some((found, whole))
+    values.keys.sql = ways.join(" UNION ALL ");
+    Some(values)
+}
+
+/// The groups that have one of some values. Where those are few, they are listed; else it is asked
+/// of each group at hand.
+fn with_values(sql: &Transaction<'_>, values: Values) -> Result<Condition, StoreError> {
+    let Values { facet, keys, .. } = values;
+    let text = format!(
+        "SELECT count(*) FROM (SELECT 1 FROM group_facets WHERE value IN ({}) LIMIT {})",
+        keys.sql,
+        FEW_GROUPS + 1
+    );
+    let groups: i64 = sql
+        .prepare_cached(&text)?
+        .query_row(params_from_iter(&keys.parameters), |row| row.get(0))?;
+    // Groups are gone through last seen first: the `+` keeps the database from sorting the list.
+    let sql = if groups <= FEW_GROUPS {
+        format!(
+            " AND +g.id IN (SELECT gf.group_id FROM group_facets gf WHERE gf.value IN ({}))",
+            keys.sql
+        )
+    } else {
+        // A pattern may have more values than the group.
+        let value = if values.single { "" } else { "+" };
+        format!(
+            " AND EXISTS (SELECT 1 FROM group_facets gf WHERE gf.group_id = g.id AND gf.facet = '{facet}' AND {value}gf.value IN ({}))",
+            keys.sql
+        )
+    };
+    Ok(Condition {
+        sql,
+        parameters: keys.parameters,
+    })
 }
 
 type Facet = (&'static str, Option<String>, Vec<String>, bool);
@@ -216,10 +283,13 @@ mod tests {
 
     #[test]
     fn what_is_counted_spares_a_look_at_the_crashes() {
+        let mut connection = crate::database::in_memory().unwrap();
+        let sql = connection.transaction().unwrap();
         let whole = |text: &str| {
             let query = Query::parse(text).unwrap();
             let terms = terms(&query);
-            counted(terms.first().unwrap()).map(|(_, whole)| whole)
+            let counted = counted(&sql, terms.first().unwrap()).unwrap();
+            counted.map(|(_, whole)| whole)
         };
         assert_eq!(whole("host:a host:b*"), Some(true));
         assert_eq!(whole("image:api"), Some(true));

@@ -17,6 +17,8 @@ pub(crate) struct Pattern {
     whole_words: bool,
     /// The same with each word that its last one may be the beginning of; empty: not known.
     endings: Vec<String>,
+    /// Keys of all names on stacks and of modules that it stands for, where they are few.
+    names: Option<Vec<i64>>,
 }
 
 impl Pattern {
@@ -26,6 +28,7 @@ impl Pattern {
             pieces: pieces.iter().map(|piece| column_text(piece)).collect(),
             whole_words: false,
             endings: vec![],
+            names: None,
         }
     }
 
@@ -63,6 +66,7 @@ impl Pattern {
             pieces: self.pieces.iter().map(|piece| change(piece)).collect(),
             whole_words: self.whole_words,
             endings: vec![],
+            names: None,
         }
     }
 
@@ -104,6 +108,31 @@ impl Pattern {
             .iter()
             .map(|word| format!("{before}{word}{after}"))
             .collect();
+    }
+
+    /// Keys of the names that it stands for; `None` where they are many, or were not looked up.
+    pub(crate) fn names(&self) -> Option<&[i64]> {
+        self.names.as_deref()
+    }
+
+    /// Notes all names that it stands for.
+    pub(crate) fn stand_for(&mut self, names: Vec<i64>) {
+        self.names = Some(names);
+    }
+
+    /// Its words, and of each whether others that begin so are meant too.
+    pub(crate) fn words(&self) -> Vec<(&str, bool)> {
+        let mut all = vec![];
+        for piece in &self.pieces {
+            let words = piece.split(|c: char| !c.is_alphanumeric());
+            let words = words.filter(|word| !word.is_empty());
+            let before = all.len();
+            all.extend(words.map(|word| (word, false)));
+            if let Some((word, open)) = all.get_mut(before..).and_then(<[_]>::last_mut) {
+                *open = is_beginning(word) && !self.whole_words;
+            }
+        }
+        all
     }
 
     /// As full text is asked: the words of each piece in their order, the last by its beginning

@@ -7,6 +7,7 @@
 use super::language::{Query, Test};
 use super::of_groups;
 use super::sql::{Condition, Term, searches, terms};
+use super::words;
 use crate::dumps::JOIN;
 use crate::store::StoreError;
 use rusqlite::types::Value;
@@ -20,7 +21,7 @@ const WINDOW: i64 = 10_000;
 /// The same where words are asked for: an index tells which crashes have them.
 const WINDOWS_OF_WORDS: [i64; 2] = [5_000, 50_000];
 /// Newest crashes that common words of a group are looked for in, and no others.
-pub(crate) const SEARCHED_OF_GROUPS: i64 = 50_000;
+const SEARCHED_OF_GROUPS: i64 = 50_000;
 
 /// How the rows of a query are found.
 pub(crate) struct Plan<'a> {
@@ -137,7 +138,7 @@ impl<'a> Plan<'a> {
     }
 
     /// The same; words are looked for in dumps from the one with this key on.
-    fn rows_from(&self, oldest: Option<i64>) -> Condition {
+    pub(crate) fn rows_from(&self, oldest: Option<i64>) -> Condition {
         let mut found = Condition::default();
         let joined = self.others().next().is_some();
         match (self.lead, self.lead()) {
@@ -219,6 +220,12 @@ pub(crate) struct Newest {
     pub(crate) key: Option<i64>,
 }
 
+/// The newest crashes that common words of a group are looked for in; `None` when that is all.
+pub(crate) fn newest_of_words(sql: &Transaction<'_>) -> Result<Option<Newest>, StoreError> {
+    let newest = newest(sql, SEARCHED_OF_GROUPS, &of_groups::everything())?;
+    Ok(Some(newest).filter(|newest| newest.crashes >= SEARCHED_OF_GROUPS))
+}
+
 /// At most so many newest crashes of those that meet a condition.
 pub(crate) fn newest(
     sql: &Transaction<'_>,
@@ -295,9 +302,12 @@ fn rows_of(sql: &Transaction<'_>, term: &Term<'_>) -> Result<Option<i64>, StoreE
     if let Some(rows) = of_groups::counted_crashes(sql, term)?.filter(|rows| *rows > FEW) {
         return Ok(Some(rows));
     }
-    if let [Test::Words(words, pattern)] = term.any.as_slice() {
+    if let [Test::Words(asked, pattern)] = term.any.as_slice() {
         let mut rows = 0;
-        for (table, search) in searches(*words, pattern) {
+        for (table, search) in searches(*asked, pattern) {
+            if words::is_laborious(sql, table, pattern, words::RARE_AND_COMMON)? {
+                return Ok(Some(FEW + 1));
+            }
             let text = format!(
                 "SELECT count(*) FROM (SELECT 1 FROM {table} WHERE {table} MATCH ?1 LIMIT {})",
                 FEW + 1

@@ -391,43 +391,22 @@ impl Writer {
     /// has an index of its own.
     fn named(&mut self, column: &str, kind: &str, pattern: &Pattern) {
         self.add(&match self.form {
-            // Of a name that is in most sets a list of them would be long.
-            Form::Row => format!(
-                "EXISTS (SELECT 1 FROM set_names s WHERE s.name_set = d.{column} AND +s.name IN ("
-            ),
+            // Of a name that is in most sets a list of them would be long, and a pattern has more
+            // names than a set.
+            Form::Row => {
+                let name = if pattern.names().is_some() { "" } else { "+" };
+                format!(
+                    "EXISTS (SELECT 1 FROM set_names s WHERE s.name_set = d.{column} AND {name}s.name IN ("
+                )
+            }
             Form::Index => {
                 format!("d.{column} IN (SELECT s.name_set FROM set_names s WHERE s.name IN (")
             }
         });
-        let select = format!("SELECT n.key FROM names n WHERE n.kind = '{kind}' AND ");
-        self.add(&select);
-        self.column("n.name", pattern);
-        if let Some(literal) = pattern.literal() {
-            self.add(" UNION ");
-            self.add(&select);
-            let short = literal.rsplit("::").next().unwrap_or(literal);
-            if kind == "build_id" {
-                let glob = globs(pattern, &["@*"]).pop().unwrap_or_default();
-                self.bind("n.name GLOB ?", [glob.into()]);
-            } else if kind == "function" && short.len() < literal.len() {
-                // A part of the scope, as `parser::parse` of `json::parser::parse(char*)`.
-                self.bind("n.short = ?", [short.to_owned().into()]);
-                for (index, glob) in globs(pattern, &["@(*", "*::@", "*::@(*"])
-                    .into_iter()
-                    .enumerate()
-                {
-                    let before = if index == 0 { " AND (" } else { " OR " };
-                    self.bind(&format!("{before}n.name GLOB ?"), [glob.into()]);
-                }
-                self.add(if literal.len() <= super::pattern::LONGEST {
-                    ")"
-                } else {
-                    ""
-                });
-            } else {
-                self.bind("n.short = ?", [literal.to_owned().into()]);
-            }
-        }
+        self.out.push(match pattern.names() {
+            Some(keys) => keys_of(keys),
+            None => names(kind, pattern),
+        });
         self.add(")");
         self.end();
     }
@@ -545,6 +524,49 @@ impl Writer {
         }
         self.add(")");
     }
+}
+
+fn keys_of(keys: &[i64]) -> Condition {
+    Condition {
+        sql: vec!["?"; keys.len()].join(", "),
+        parameters: keys.iter().copied().map(Value::from).collect(),
+    }
+}
+
+/// What selects the keys of names of a kind, in ways that have an index each.
+pub(crate) fn names(kind: &str, pattern: &Pattern) -> Condition {
+    let mut writer = Writer {
+        form: Form::Index,
+        oldest: None,
+        out: Condition::default(),
+    };
+    let select = format!("SELECT n.key FROM names n WHERE n.kind = '{kind}' AND ");
+    writer.add(&select);
+    writer.column("n.name", pattern);
+    let Some(literal) = pattern.literal() else {
+        return writer.out;
+    };
+    writer.add(" UNION ");
+    writer.add(&select);
+    let short = literal.rsplit("::").next().unwrap_or(literal);
+    if kind == "build_id" {
+        let glob = globs(pattern, &["@*"]).pop().unwrap_or_default();
+        writer.bind("n.name GLOB ?", [glob.into()]);
+    } else if kind == "function" && short.len() < literal.len() {
+        // A part of the scope, as `parser::parse` of `json::parser::parse(char*)`.
+        writer.bind("n.short = ?", [short.to_owned().into()]);
+        let ends = globs(pattern, &["@(*", "*::@", "*::@(*"]);
+        if !ends.is_empty() {
+            let either = vec!["n.name GLOB ?"; ends.len()].join(" OR ");
+            writer.bind(
+                &format!(" AND ({either})"),
+                ends.into_iter().map(Value::from),
+            );
+        }
+    } else {
+        writer.bind("n.short = ?", [literal.to_owned().into()]);
+    }
+    writer.out
 }
 
 /// The tables that words are looked for in, and what they are asked. None where the value has no

@@ -13,7 +13,7 @@ use crate::types::DumpStatus;
 pub(super) fn clause(word: &Word, now_ms: i64) -> Result<Clause, QueryError> {
     let test = match &word.field {
         Some(field) => word.field_test(field, now_ms)?,
-        None => Test::Words(Words::Any, word.pattern()?),
+        None => Test::Words(Words::Any, word.words_pattern()?),
     };
     Ok(Clause {
         negated: word.negated,
@@ -30,7 +30,7 @@ impl Word {
         }
         match field.values {
             Values::Text => self.text_test(field.name),
-            Values::Words => Ok(Test::Words(words(field.name), self.pattern()?)),
+            Values::Words => Ok(Test::Words(words(field.name), self.words_pattern()?)),
             Values::OneOf(known) => self.one_of(field, known),
             Values::Time => {
                 let at = self.time(now_ms)?;
@@ -68,6 +68,16 @@ impl Word {
         let searched = self.field.is_none() || pattern.literal().is_none();
         if searched && pattern.len() > LONGEST {
             return Err(self.wrong(format!("a pattern is longer than {LONGEST} bytes")));
+        }
+        Ok(pattern)
+    }
+
+    /// Words that are looked for: a text is indexed by them alone.
+    fn words_pattern(&self) -> Result<Pattern, QueryError> {
+        let pattern = self.pattern()?;
+        if pattern.words().is_empty() {
+            let message = "no letter and no digit to look for: an empty query finds everything";
+            return Err(self.wrong(message.to_owned()));
         }
         Ok(pattern)
     }

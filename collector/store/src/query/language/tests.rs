@@ -80,7 +80,6 @@ fn queries() {
     );
     check("\"out of range\"", "Any~\"out of range\"");
     check("-timeout", "-Any~\"timeout\" *");
-    check("-", "Any~");
     check("a-b", "Any~\"a-b\"");
     check("\"a:b\"", "Any~\"a:b\"");
     check("100%_\\", "Any~\"100%_\\\"");
@@ -141,6 +140,16 @@ fn wrong_queries() {
         "unknown field \"\": put the word in quotes to search for it as text at 0+1",
     );
     check("image:", "image has no value at 0+6");
+    for (text, place) in [
+        ("*", "0+1"),
+        ("-", "0+1"),
+        ("a (((", "2+3"),
+        ("log:***", "4+3"),
+        ("\0", "0+1"),
+    ] {
+        let message = "no letter and no digit to look for: an empty query finds everything";
+        check(text, &format!("{message} at {place}"));
+    }
     check("a \"b", "a quote is not closed at 2+2");
     check(
         "kept:all",
