@@ -1,5 +1,6 @@
 //! Prints lists the way Docker does: table, table of chosen columns, JSON lines, template, ids.
 
+use super::human;
 use super::session::{Failure, Session};
 use super::table::{self, Cell};
 use super::template::{self, Format, LABELS, RowTemplate, object};
@@ -158,7 +159,13 @@ pub async fn fetch<T: DeserializeOwned>(
         let next = next.map(|next| format!("cursor={}", crate::client::encode(&next)));
         match next.filter(|next| *next != cursor) {
             Some(next) => cursor = next,
-            None => return Ok(items),
+            None => {
+                if let Some(at) = page.searched_to_ms {
+                    let since = human::local_time(at);
+                    eprintln!("Common words were looked for in crashes since {since} alone.");
+                }
+                return Ok(items);
+            }
         }
     }
 }

@@ -9,6 +9,7 @@ mod events;
 mod faces;
 mod hostile;
 mod keeping;
+mod odd_queries;
 mod openapi;
 mod pages;
 mod plugin;
