@@ -157,15 +157,13 @@ pub async fn fetch<T: DeserializeOwned>(
         // A page without items may be one of many that were searched for few.
         let next = page.next_cursor;
         let next = next.map(|next| format!("cursor={}", crate::client::encode(&next)));
-        match next.filter(|next| *next != cursor) {
-            Some(next) => cursor = next,
-            None => {
-                if let Some(at) = page.searched_to_ms {
-                    let since = human::local_time(at);
-                    eprintln!("Common words were looked for in crashes since {since} alone.");
-                }
-                return Ok(items);
+        let Some(next) = next.filter(|next| *next != cursor) else {
+            if let Some(at) = page.searched_to_ms {
+                let since = human::local_time(at);
+                eprintln!("Common words were looked for in crashes since {since} alone.");
             }
-        }
+            return Ok(items);
+        };
+        cursor = next;
     }
 }

@@ -217,10 +217,11 @@ fn with_values(sql: &Transaction<'_>, values: Values) -> Result<Condition, Store
             keys.sql
         )
     } else {
-        // A pattern may have more values than the group.
+        // A pattern may have more values than the group. As a value of its own, so that the
+        // database does not make it a way to groups, and sort all that it finds.
         let value = if values.single { "" } else { "+" };
         format!(
-            " AND EXISTS (SELECT 1 FROM group_facets gf WHERE gf.group_id = g.id AND gf.facet = '{facet}' AND {value}gf.value IN ({}))",
+            " AND (EXISTS (SELECT 1 FROM group_facets gf WHERE gf.group_id = g.id AND gf.facet = '{facet}' AND {value}gf.value IN ({}))) IS TRUE",
             keys.sql
         )
     };
