@@ -51,7 +51,8 @@ fn odd() -> Vec<(String, Option<(&'static str, usize)>)> {
 
 /// As a part of an address.
 fn encoded(text: &str) -> String {
-    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+    let encoded: Vec<String> = text.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    encoded.concat()
 }
 
 #[tokio::test]
