@@ -182,20 +182,20 @@ async fn over_history_a_dry_run_says_and_a_run_does() {
 async fn what_scripts_found_is_found_again_after_a_reindex() {
     let given = given(&[("a.toml", RULES)]);
     let daemon = given.start().await;
-    let ids = [given.crash(1), given.crash(2)];
-    settled(&daemon, "second");
+    let id = given.crash(1);
+    settled(&daemon, "first");
     daemon.shutdown().await;
     drop(daemon);
 
     aground_store::Store::rebuild(&given.config.state_dir, |_, _| {}).unwrap();
     let store = aground_store::Store::open(&given.config.state_dir).unwrap();
-    assert_eq!(store.properties(&ids[0]).unwrap(), []);
-    assert_eq!(store.unscripted(10).unwrap().len(), 2);
+    assert_eq!(store.properties(&id).unwrap(), []);
+    assert_eq!(store.unscripted(10).unwrap().len(), 1);
     drop(store);
 
     let daemon = given.start().await;
     eventually("the properties", || {
-        (found(&daemon, "property:libc=musl") == 2).then_some(())
+        (found(&daemon, "property:libc=musl") == 1).then_some(())
     });
     eventually("the end of the list", || {
         daemon
@@ -206,10 +206,7 @@ async fn what_scripts_found_is_found_again_after_a_reindex() {
             .then_some(())
     });
     // What a rule said once it does not say again.
-    assert_eq!(
-        only_group(&daemon).unwrap().tags,
-        ["first", "known-bug", "second"]
-    );
+    assert_eq!(only_group(&daemon).unwrap().tags, ["first", "known-bug"]);
     daemon.shutdown().await;
 }
 
