@@ -29,6 +29,8 @@ fn odd() -> Vec<(String, Option<(&'static str, usize)>)> {
         ("image:*".into(), None),
         ("-*a*".into(), None),
         ("label:=".into(), None),
+        ("property:k=*'a[".into(), None),
+        ("property:k*=a".into(), Some(("key knows no wildcard", 9))),
         ("pid:..".into(), None),
         ("first_seen:..".into(), None),
         (
@@ -41,10 +43,8 @@ fn odd() -> Vec<(String, Option<(&'static str, usize)>)> {
         (format!("host:{}", "*a".repeat(2_000)), None),
         (format!("log:\"{}\"", "a ".repeat(2_000)), None),
     ];
-    for field in [
-        "function", "image", "note", "property", "tag", "log", "command",
-    ] {
-        odd.push((format!("{field}:*[?*]\\%_'\"--;\""), None));
+    for field in ["function", "image", "note", "tag", "log", "command"] {
+        odd.push((format!("{field}:*a[?*]\\%_'\"--;\""), None));
     }
     odd
 }

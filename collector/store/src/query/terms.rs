@@ -106,9 +106,12 @@ impl Word {
         let Some((key, value)) = first.and_then(|first| first.split_once('=')) else {
             return match self.value.pieces.as_slice() {
                 [key] => Ok(Test::Label(key.clone(), None)),
-                _ => Err(self.wrong(
-                    "a label's key knows no wildcard: label:key or label:key=value*".to_owned(),
-                )),
+                _ => {
+                    let name = self.field.as_deref().unwrap_or("label");
+                    Err(self.wrong(format!(
+                        "a {name}'s key knows no wildcard: {name}:key or {name}:key=value*"
+                    )))
+                }
             };
         };
         let pieces = std::iter::once(value.to_owned())
