@@ -104,15 +104,13 @@ impl Word {
     fn label(&self) -> Result<Test, QueryError> {
         let first = self.value.pieces.first();
         let Some((key, value)) = first.and_then(|first| first.split_once('=')) else {
-            return match self.value.pieces.as_slice() {
-                [key] => Ok(Test::Label(key.clone(), None)),
-                _ => {
-                    let name = self.field.as_deref().unwrap_or("label");
-                    Err(self.wrong(format!(
-                        "a {name}'s key knows no wildcard: {name}:key or {name}:key=value*"
-                    )))
-                }
-            };
+            if let [key] = self.value.pieces.as_slice() {
+                return Ok(Test::Label(key.clone(), None));
+            }
+            let name = self.field.as_deref().unwrap_or("label");
+            return Err(self.wrong(format!(
+                "a {name}'s key knows no wildcard: {name}:key or {name}:key=value*"
+            )));
         };
         let pieces = std::iter::once(value.to_owned())
             .chain(self.value.pieces.iter().skip(1).cloned())
