@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use std::collections::btree_map::{BTreeMap, Entry};
 
 /// Crashes that are moved, and crashes that are looked at, before others may write.
-const AT_ONCE: (usize, usize) = (1_000, 20_000);
+const AT_ONCE: (usize, usize) = (1_000, 10_000);
 /// In a group with no more crashes left it is found out when each value was seen first and last.
 const SEEN_AGAIN: i64 = 1_000;
 
@@ -25,6 +25,9 @@ struct Crash {
     home: String,
     signature: Option<String>,
 }
+
+/// Ways by home and signature: crashes of one signature go one way, unless a query tells them apart.
+type Ways = BTreeMap<(String, Option<String>), Way>;
 
 impl Store {
     /// Moves some of the crashes whose groups changed by merges and splits (used by the daemon).
@@ -61,6 +64,7 @@ fn mark(sql: &Transaction<'_>, groups: &BTreeSet<String>) -> Result<(), StoreErr
 /// Moves as many as may be moved at once.
 fn some(sql: &Transaction<'_>, (most, look): (usize, usize)) -> Result<(), StoreError> {
     let (mut looked, mut moved) = (0, 0);
+    let mut ways = Ways::new();
     while looked < look && moved < most {
         let waiting: Option<(String, i64, i64)> = sql
             .prepare_cached("SELECT group_id, at_ms, dump FROM reroutes LIMIT 1")?
@@ -79,7 +83,7 @@ fn some(sql: &Transaction<'_>, (most, look): (usize, usize)) -> Result<(), Store
                 .execute([&group])?;
             facets::see_again(sql, &group, SEEN_AGAIN)?;
         }
-        for (target, crashes) in elsewhere(sql, &group, crashes)? {
+        for (target, crashes) in elsewhere(sql, &group, crashes, &mut ways)? {
             moved += crashes.len();
             move_all(sql, &group, &target, &crashes)?;
         }
@@ -116,11 +120,10 @@ fn elsewhere(
     sql: &Transaction<'_>,
     group: &str,
     crashes: Vec<Crash>,
+    ways: &mut Ways,
 ) -> Result<BTreeMap<String, Vec<Crash>>, StoreError> {
-    let mut ways = BTreeMap::new();
     let mut found: BTreeMap<String, Vec<Crash>> = BTreeMap::new();
     for crash in crashes {
-        // Crashes of one signature go one way, unless a query tells them apart on it.
         let way = match ways.entry((crash.home.clone(), crash.signature.clone())) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(new) => new.insert(way(sql, &crash.home, crash.signature.as_deref())?),
