@@ -1,6 +1,7 @@
 //! End-to-end tests: the built programs, real crashes, real containers, a real browser.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod api_document;
 mod bad_cores;
 mod bad_helper_calls;
 mod completion;
@@ -16,6 +17,7 @@ mod remote;
 mod sandbox;
 mod service;
 mod tidy;
+mod uploads;
 
 /// Tests that set the machine's `core_pattern`: `.config/nextest.toml` runs them one at a time.
 mod kernel {

@@ -5,6 +5,7 @@
 
 pub mod browser;
 pub mod core_pattern;
+pub mod cut;
 pub mod debuginfod;
 pub mod docker;
 pub mod engines;

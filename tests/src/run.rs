@@ -73,6 +73,12 @@ pub fn run<S: AsRef<OsStr>>(program: impl AsRef<OsStr>, arguments: &[S]) -> Outc
 /// Runs a command to its end; nothing is read from standard input unless the caller set it.
 #[track_caller]
 pub fn finish(command: &mut Command) -> Outcome {
+    finish_within(LIMIT, command)
+}
+
+/// The same for what may take longer.
+#[track_caller]
+pub fn finish_within(limit: Duration, command: &mut Command) -> Outcome {
     let shown = format!("{command:?}");
     let out = tempfile::tempfile().expect("temporary file");
     let err = tempfile::tempfile().expect("temporary file");
@@ -82,7 +88,7 @@ pub fn finish(command: &mut Command) -> Outcome {
         .stderr(err.try_clone().expect("clone"))
         .spawn()
         .unwrap_or_else(|error| panic!("{shown}: {error}"));
-    let end = Instant::now() + LIMIT;
+    let end = Instant::now() + limit;
     let status = loop {
         if let Some(status) = child.try_wait().expect("wait") {
             break status;
@@ -91,7 +97,7 @@ pub fn finish(command: &mut Command) -> Outcome {
             let _ = child.kill();
             let _ = child.wait();
             panic!(
-                "{shown} hung for {LIMIT:?}: {}",
+                "{shown} hung for {limit:?}: {}",
                 String::from_utf8_lossy(&read_all(err))
             );
         }

@@ -3,6 +3,7 @@
 //! One connection per request: a command makes few of them, and a socket costs nothing.
 
 pub mod credentials;
+mod resumable;
 pub mod ssh;
 
 use crate::problem::ProblemBody;

@@ -204,7 +204,11 @@ impl From<StoreError> for Problem {
             }
             StoreError::Refused(why) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "refused", why),
             StoreError::Query(error) => error.into(),
-            StoreError::BadCursor => Self::bad_parameter(StoreError::BadCursor.to_string()),
+            StoreError::BadCursor => Self::new(
+                StatusCode::BAD_REQUEST,
+                "bad-cursor",
+                StoreError::BadCursor.to_string(),
+            ),
             StoreError::MemoryDropped => Self::new(
                 StatusCode::CONFLICT,
                 "memory-dropped",

@@ -9,7 +9,7 @@ use crate::access::route::{
 use crate::api::{
     audit, compare, cores, debuginfod, decisions, doctor, dumps, events, governor, grouping,
     groups, health, import, modules, notify, openapi, overview, prune, regroup, report, rules,
-    searches, status, symbols, tokens,
+    searches, status, symbols, tokens, uploads,
 };
 use crate::{App, ui};
 use axum::Router;
@@ -55,6 +55,12 @@ pub fn api() -> Vec<Route> {
         .audited("module"),
         Route::get("/api/v1/dumps/{ref}/properties", READ, rules::properties),
         Route::post("/api/v1/import", DEBUG_ALL, import::import),
+        Route::options("/api/v1/uploads", DEBUG_ALL, uploads::options),
+        Route::get("/api/v1/uploads", DEBUG_ALL, uploads::list),
+        Route::post("/api/v1/uploads", DEBUG_ALL, uploads::create),
+        Route::get("/api/v1/uploads/{id}", DEBUG_ALL, uploads::show),
+        Route::patch("/api/v1/uploads/{id}", DEBUG_ALL, uploads::append),
+        Route::delete("/api/v1/uploads/{id}", DEBUG_ALL, uploads::remove),
         Route::get("/api/v1/symbols", READ_ALL, symbols::list),
         Route::post("/api/v1/symbols", DEBUG_ALL, symbols::upload),
         Route::get("/api/v1/symbols/missing", READ_ALL, symbols::missing),

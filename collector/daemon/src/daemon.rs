@@ -6,7 +6,7 @@ use crate::metrics::Metrics;
 use crate::regroup::{self, Regroup};
 use crate::runtimes::Engines;
 use crate::status::Live;
-use crate::{import, intake, notify, propose, queue, reroute, retention, rules, runtimes};
+use crate::{import, intake, notify, propose, queue, reroute, retention, rules, runtimes, uploads};
 use aground_analyzer::group::Rules;
 use aground_helper::id::DumpId;
 use aground_store::access::Sight;
@@ -57,6 +57,8 @@ pub(crate) struct Inner {
     pub(crate) deliver: Notify,
     /// Rules and scripts as they were read last.
     pub(crate) rules: rules::Rules,
+    /// Whose turn it is to go on with files that come piece by piece.
+    pub(crate) uploads: uploads::Turns,
     /// Permits to take in cores that are handed in.
     pub(crate) importing: Semaphore,
     /// Cores that could not be made lean since the start.
@@ -160,6 +162,7 @@ impl Daemon {
             news: Notify::new(),
             rules: rules::Rules::default(),
             deliver: Notify::new(),
+            uploads: uploads::Turns::default(),
             importing: Semaphore::new(import::AT_ONCE),
             unthinnable: Mutex::default(),
             retaining: tokio::sync::Mutex::new(()),
@@ -178,6 +181,7 @@ impl Daemon {
             tokio::spawn(reroute::run(Arc::clone(&inner))),
             tokio::spawn(rules::again::run(Arc::clone(&inner))),
             tokio::spawn(import::watch(Arc::clone(&inner))),
+            tokio::spawn(uploads::run(Arc::clone(&inner))),
             tokio::spawn(runtimes::run(Arc::clone(&inner))),
             tokio::spawn(debuginfod::run(Arc::clone(&inner))),
             tokio::spawn(notify::run(Arc::clone(&inner))),
@@ -276,7 +280,7 @@ impl Inner {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

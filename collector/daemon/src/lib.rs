@@ -30,6 +30,7 @@ mod spool;
 mod status;
 mod symbols;
 mod thin;
+mod uploads;
 mod worker;
 
 pub use config::notify::{Notify, Target, TargetKind};
@@ -48,3 +49,4 @@ pub use rules::{RuleChange, RuleStatus, RulesOutcome, RulesRun, RulesStatus, Scr
 pub use settings::Setting;
 pub use status::{DaemonStatus, EngineStatus};
 pub use symbols::{ServerStatus, SymbolsStatus, Uploaded};
+pub use uploads::{Upload, UploadError, Whole};

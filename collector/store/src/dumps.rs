@@ -29,8 +29,6 @@ const COLUMNS: &str = "d.id, d.crashed_at_ms, d.host, d.signal, d.pid, d.name, d
 
 /// The most of a container's log tail that is shown, bytes.
 const LOG_LIMIT: u64 = 1 << 20;
-const DEFAULT_LIMIT: usize = 100;
-const GREATEST_LIMIT: usize = 1000;
 
 impl Store {
     /// A page of dumps, newest first. Where few of many match, it has what was found in a part of
@@ -41,7 +39,7 @@ impl Store {
         page: &PageRequest,
     ) -> Result<Page<DumpSummary>, StoreError> {
         self.may_ask(query)?;
-        let limit = bounded(page.limit);
+        let limit = page.size();
         self.inner.database.read(|sql| {
             let query = words::known(sql, query)?;
             let plan = Plan::new(sql, &query)?;
@@ -140,15 +138,6 @@ fn readable_report(id: &DumpId, directory: &Path) -> Option<Report> {
         tracing::error!(dump = %id, error = files::chain(&error), "cannot read a report");
         None
     })
-}
-
-/// The number of items a page has room for.
-pub(crate) fn bounded(limit: usize) -> usize {
-    if limit == 0 {
-        DEFAULT_LIMIT
-    } else {
-        limit.min(GREATEST_LIMIT)
-    }
 }
 
 fn parse_cursor(cursor: &str) -> Result<(i64, i64), StoreError> {

@@ -2,7 +2,7 @@
 
 use crate::assign::line;
 use crate::database::from_sql;
-use crate::dumps::{bounded, id_column};
+use crate::dumps::id_column;
 use crate::histogram;
 use crate::lifecycle::State;
 use crate::query::Query;
@@ -32,7 +32,7 @@ impl Store {
         histogram: Histogram,
     ) -> Result<Page<GroupSummary>, StoreError> {
         self.may_ask(query)?;
-        let limit = bounded(page.limit);
+        let limit = page.size();
         self.inner.database.read(|sql| {
             let query = words::known(sql, query)?;
             let found = of_groups::condition(sql, &query)?;

@@ -215,6 +215,21 @@ pub struct PageRequest {
     pub cursor: Option<String>,
 }
 
+/// Items on a page unless asked otherwise.
+const DEFAULT_LIMIT: usize = 100;
+/// The most items on a page.
+const GREATEST_LIMIT: usize = 1000;
+
+impl PageRequest {
+    /// The number of items that the page has room for.
+    pub fn size(&self) -> usize {
+        match self.limit {
+            0 => DEFAULT_LIMIT,
+            limit => limit.min(GREATEST_LIMIT),
+        }
+    }
+}
+
 /// What the store holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoreStatus {

@@ -36,7 +36,7 @@ fn module<'d>(dump: &'d Value, program: &Path) -> &'d Value {
 /// What the service knows of the file that the program lacks.
 fn missing(site: &Site, program: &Path) -> Option<Value> {
     let all = site.get("/api/v1/symbols/missing").json();
-    let mut all = all.as_array().unwrap().clone().into_iter();
+    let mut all = all["items"].as_array().unwrap().clone().into_iter();
     all.find(|file| file["module"] == text(program))
 }
 

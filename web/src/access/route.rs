@@ -93,6 +93,26 @@ impl Route {
         Self::new(Method::PUT, path, needs, || axum::routing::put(handler))
     }
 
+    /// `PATCH`.
+    pub fn patch<H: Handler<T, App>, T: 'static>(
+        path: &'static str,
+        needs: Needs,
+        handler: H,
+    ) -> Self {
+        Self::new(Method::PATCH, path, needs, || axum::routing::patch(handler))
+    }
+
+    /// `OPTIONS`.
+    pub fn options<H: Handler<T, App>, T: 'static>(
+        path: &'static str,
+        needs: Needs,
+        handler: H,
+    ) -> Self {
+        Self::new(Method::OPTIONS, path, needs, || {
+            axum::routing::options(handler)
+        })
+    }
+
     /// `DELETE`.
     pub fn delete<H: Handler<T, App>, T: 'static>(
         path: &'static str,

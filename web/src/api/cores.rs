@@ -42,7 +42,7 @@ pub async fn download(
     let file = file.ok_or_else(|| no_core(&dump))?;
 
     match parameters.get("format") {
-        None | Some("" | "elf") => {
+        None | Some("elf") => {
             let name = format!("core.{}", id.short());
             let Some(size) = known_size(&dump) else {
                 let body = Body::from_stream(decompressed(id, file, true));

@@ -1,7 +1,7 @@
 //! Decides about groups: states, merges and splits, words, theories; shows what was decided.
 
-use super::blocking;
 use super::parameters::{Parameters, Path};
+use super::{blocking, paging};
 use crate::App;
 use crate::cli::moment;
 use crate::peer::By;
@@ -10,6 +10,7 @@ use aground_store::Store;
 use aground_store::lifecycle::{
     Actor, Change, Changed, Entry, Evidence, ImageMark, Life, Split, Until, Verdict,
 };
+use aground_store::types::Page;
 use axum::Json;
 use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
@@ -38,8 +39,8 @@ pub enum Decision {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         until: Option<String>,
     },
-    /// Open again.
-    Reopen,
+    /// Open again. Not a unit: serde would let fields pass that nobody knows.
+    Reopen {},
     /// Its crashes, those to come too, belong to another group.
     Merge {
         /// That one.
@@ -202,7 +203,7 @@ fn change(store: &Store, decision: Decision) -> Result<Change, Problem> {
         Decision::Ignore { crashes, until } => Change::Ignore {
             until: ignored_until(crashes, until)?,
         },
-        Decision::Reopen => Change::Reopen { why: None },
+        Decision::Reopen {} => Change::Reopen { why: None },
         Decision::Merge { into } => Change::Merge {
             into: store.resolve_group(&into)?,
         },
@@ -312,16 +313,18 @@ pub async fn life(
     Ok(Json(blocking(&app, move |store| store.life(&id)).await?))
 }
 
-/// `GET /api/v1/groups/{ref}/changes`: every change, oldest first.
+/// `GET /api/v1/groups/{ref}/changes?limit=&cursor=`: every change, oldest first.
 pub async fn history(
     State(app): State<App>,
     Path(reference): Path<String>,
     parameters: Parameters,
-) -> Result<Json<Vec<Entry>>, Problem> {
-    parameters.only(&[])?;
+) -> Result<Json<Page<Entry>>, Problem> {
+    parameters.only(&["limit", "cursor"])?;
+    let page = parameters.page()?;
     let id = blocking(&app, move |store| store.resolve_group(&reference)).await?;
     let entries = blocking(&app, move |store| store.group_history(&id)).await?;
-    Ok(Json(entries))
+    let place = |entry: &Entry| entry.sequence;
+    Ok(Json(paging::page("changes", entries, place, &page)?))
 }
 
 #[cfg(test)]

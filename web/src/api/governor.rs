@@ -1,19 +1,15 @@
 //! Shows what the governor limits, and lets it go.
 
+use super::paging;
+use super::parameters::{Parameters, Path};
 use crate::App;
-use crate::api::parameters::Path;
 use crate::problem::Problem;
 use aground_daemon::Governed;
+use aground_store::types::Page;
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
-
-/// What the governor counts.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct GovernedList {
-    /// What is limited first, then the last to crash first.
-    pub items: Vec<Governed>,
-}
+use std::cmp::Reverse;
 
 /// How much was forgotten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,11 +18,18 @@ pub struct Forgotten {
     pub forgotten: u64,
 }
 
-/// `GET /api/v1/governor`.
-pub async fn list(State(app): State<App>) -> Result<Json<GovernedList>, Problem> {
+/// `GET /api/v1/governor?limit=&cursor=`: what the governor counts; what is limited first, then the
+/// last to crash first.
+pub async fn list(
+    State(app): State<App>,
+    parameters: Parameters,
+) -> Result<Json<Page<Governed>>, Problem> {
+    parameters.only(&["limit", "cursor"])?;
+    let page = parameters.page()?;
     let read = tokio::task::spawn_blocking(move || app.daemon.governed()).await?;
     let items = read.map_err(|error| Problem::internal(&error))?;
-    Ok(Json(GovernedList { items }))
+    let place = |one: &Governed| (Reverse((one.state, one.last_ms)), one.key.clone());
+    Ok(Json(paging::page("governor", items, place, &page)?))
 }
 
 /// `DELETE /api/v1/governor`: forgets everything.

@@ -1,17 +1,20 @@
 //! Takes in cores that are handed in.
 
 use super::parameters::Parameters;
+use super::uploads::Brought;
 use crate::App;
+use crate::access::Access;
 use crate::problem::Problem;
 use aground_daemon::{Claims, Import, ImportError};
-use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::{Extension, Json};
 use std::str::FromStr;
 
 /// What may be said of a core.
-const PARAMETERS: [&str; 9] = [
+const PARAMETERS: [&str; 10] = [
+    "upload",
     "file",
     "died_at_ms",
     "hostname",
@@ -25,14 +28,23 @@ const PARAMETERS: [&str; 9] = [
 
 /// `POST /api/v1/import?file=&died_at_ms=&hostname=&name=&executable=&pid=&uid=&gid=&signal=`: the
 /// body is an ELF core, plain or compressed with gzip, xz, zstd or lz4. What the core itself says
-/// wins over the parameters. 201 for a new dump, 200 for one that was there already.
+/// wins over the parameters. 201 for a new dump, 200 for one that was there already. With `upload=ID`
+/// the core is that upload ([`super::uploads`]), and there is no body.
 pub async fn import(
     State(app): State<App>,
+    access: Option<Extension<Access>>,
     parameters: Parameters,
     body: Body,
 ) -> Result<(StatusCode, Json<Import>), Problem> {
     let claims = claims(&parameters)?;
-    let import = app.daemon.import(claims, body.into_data_stream()).await?;
+    let brought = Brought::named(&app, access.as_ref(), &parameters).await?;
+    let import = match brought {
+        None => app.daemon.import(claims, body.into_data_stream()).await?,
+        Some(brought) => {
+            let bytes = brought.bytes()?;
+            brought.end(app.daemon.import(claims, bytes).await)?
+        }
+    };
     let status = if import.new {
         StatusCode::CREATED
     } else {

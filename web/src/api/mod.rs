@@ -20,6 +20,7 @@ pub mod modules;
 pub mod notify;
 pub mod openapi;
 pub mod overview;
+pub mod paging;
 pub mod parameters;
 pub mod prune;
 pub mod range;
@@ -31,6 +32,7 @@ pub mod searches;
 pub mod status;
 pub mod symbols;
 pub mod tokens;
+pub mod uploads;
 
 use crate::App;
 use crate::problem::Problem;

@@ -1,10 +1,11 @@
 //! Describes the API: the `OpenAPI` 3.1 document that the service serves.
 //!
-//! Paths, methods, roles and problems come from the table of routes itself, so that no route is
-//! missing; [`TOLD`] adds what a route is for, what it takes and what it answers. A test holds
-//! answers against what is told of them.
+//! Paths, methods and roles come from the table of routes itself, so that no route is missing;
+//! `told.txt` adds what a route is for, what it takes and what it answers, and `shapes.txt` what
+//! that looks like. Tests hold answers against it.
 
 mod schemas;
+mod shapes;
 mod told;
 
 use super::parameters::Parameters;
@@ -13,7 +14,8 @@ use crate::problem::Problem;
 use crate::routes;
 use axum::Json;
 use serde_json::{Map, Value, json};
-use told::{TOLD, Told};
+use std::collections::BTreeSet;
+use told::Told;
 
 /// `GET /api/v1/openapi.json`.
 pub async fn document(parameters: Parameters) -> Result<Json<Value>, Problem> {
@@ -34,7 +36,8 @@ fn describe(routes: &[Route]) -> Value {
         "info": {
             "title": "Aground",
             "version": env!("CARGO_PKG_VERSION"),
-            "description": "Crashes of containers: what died, where and why.",
+            "description": "Crashes of containers: what died, where and why. Answers in JSON have an \
+                ETag; with If-None-Match, what has not changed is 304 without a body.",
             "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
         },
         "servers": [{ "url": "/" }],
@@ -60,10 +63,9 @@ fn reference(schema: &str) -> Value {
 }
 
 fn operation(route: &Route) -> Value {
-    let told = TOLD
-        .iter()
-        .find(|told| told.path == route.path && told.method == route.method.as_str());
-    let parameters = in_path(route.path).chain(in_query(told));
+    let told =
+        told::all().find(|told| told.path == route.path && told.method == route.method.as_str());
+    let told = told.unwrap_or_default();
     let role = route
         .needs
         .role
@@ -73,22 +75,32 @@ fn operation(route: &Route) -> Value {
     } else {
         ""
     };
+    let parameters = in_path(route.path).chain(in_query(&told));
+    let parameters = parameters.chain(in_headers(&told));
     let mut operation = json!({
         "operationId": name(route),
-        "summary": told.map_or("", |told| told.summary),
+        "tags": [tag(route.path)],
+        "summary": told.summary,
         "description": format!("Needs the role: {role}{reach}."),
         "parameters": parameters.collect::<Vec<_>>(),
-        "responses": responses(route, told),
+        "responses": responses(route, &told),
     });
     if let Some(object) = operation.as_object_mut() {
         if route.needs.role.is_none() {
             object.insert("security".to_owned(), json!([]));
         }
-        if let Some(body) = told.and_then(|told| body(told.body)) {
+        if let Some(body) = body(told.body) {
             object.insert("requestBody".to_owned(), body);
         }
     }
     operation
+}
+
+/// What a route is about: the first word of its path.
+fn tag(path: &str) -> &str {
+    let path = path.strip_prefix("/api/v1").unwrap_or(path);
+    let first = path.split('/').nth(1).unwrap_or_default();
+    first.split('.').next().unwrap_or_default()
 }
 
 /// `GET /api/v1/dumps/{ref}/core` is `get_dumps_ref_core`.
@@ -110,67 +122,116 @@ fn in_path(path: &str) -> impl Iterator<Item = Value> {
         .split('/')
         .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
     names.map(|name| {
+        let (schema, description) = schemas::path_parameter(name);
         json!({
-            "name": name, "in": "path", "required": true, "schema": { "type": "string", "minLength": 1 },
-            "description": schemas::path_parameter(name),
+            "name": name, "in": "path", "required": true, "schema": schema, "description": description,
         })
     })
 }
 
-fn in_query(told: Option<&'static Told>) -> impl Iterator<Item = Value> {
-    let names = told.map_or(&[][..], |told| told.query);
-    names.iter().map(|name| {
+fn in_query(told: &Told) -> impl Iterator<Item = Value> {
+    told.query.iter().map(|name| {
         let (schema, description) = schemas::query_parameter(name);
         json!({ "name": name, "in": "query", "schema": schema, "description": description })
     })
 }
 
-fn body(kind: &str) -> Option<Value> {
-    let (content, schema) = match kind {
-        "" => return None,
-        "bytes" => ("application/octet-stream", json!({})),
-        "text" => ("text/plain", json!({ "type": "string" })),
-        schema => ("application/json", reference(schema)),
-    };
-    Some(json!({ "required": true, "content": { content: { "schema": schema } } }))
+fn in_headers(told: &Told) -> impl Iterator<Item = Value> {
+    told.headers.iter().map(|name| {
+        let (name, required) = match name.strip_suffix('!') {
+            Some(name) => (name, true),
+            None => (*name, false),
+        };
+        json!({ "name": name, "in": "header", "required": required, "schema": schemas::header(name) })
+    })
 }
 
-fn responses(route: &Route, told: Option<&Told>) -> Value {
-    let mut responses = Map::new();
-    let (status, answer) = told.map_or((200, "Any"), |told| (told.status, told.answer));
+fn body(kind: &str) -> Option<Value> {
+    let required = !kind.ends_with('?');
+    let (content, schema) = match kind.trim_end_matches('?') {
+        "" => return None,
+        "bytes" => ("application/octet-stream", bytes()),
+        "piece" => (super::uploads::PIECE, bytes()),
+        shape => ("application/json", reference(shape)),
+    };
+    Some(json!({ "required": required, "content": { content: { "schema": schema } } }))
+}
+
+/// As generators know them; JSON Schema has no word for bytes.
+fn bytes() -> Value {
+    json!({ "type": "string", "format": "binary" })
+}
+
+fn content(answer: &str) -> Value {
+    let text = || json!({ "type": "string" });
     let (content, schema) = match answer {
-        "text" => ("text/plain", json!({ "type": "string" })),
-        "events" => ("text/event-stream", json!({ "type": "string" })),
-        "bytes" => ("application/octet-stream", json!({})),
+        "text" => ("text/plain", text()),
+        "text:json" => ("application/json", text()),
+        "events" => ("text/event-stream", text()),
+        "bytes" => ("application/octet-stream", bytes()),
+        "any" => ("application/json", json!({ "type": "object" })),
         list if list.starts_with('[') => (
             "application/json",
             json!({ "type": "array", "items": reference(list.trim_matches(['[', ']'])) }),
         ),
-        schema => ("application/json", reference(schema)),
+        shape => ("application/json", reference(shape)),
     };
-    let success = json!({ "description": "What was asked for", "content": { content: { "schema": schema } } });
-    responses.insert(status.to_string(), success);
-    if answer == "bytes" {
-        let part = json!({ "description": "The bytes of a range", "content": { content: { "schema": {} } } });
+    json!({ content: { "schema": schema } })
+}
+
+fn responses(route: &Route, told: &Told) -> Value {
+    let mut responses = Map::new();
+    for status in &told.successes {
+        let mut success = json!({ "description": "What was asked for" });
+        if !told.answer.is_empty() {
+            success["content"] = content(told.answer);
+        }
+        for name in &told.answered {
+            success["headers"][*name] =
+                json!({ "required": true, "schema": schemas::header(name) });
+        }
+        responses.insert(status.to_string(), success);
+    }
+    if told.answer == "bytes" {
+        let part = json!({ "description": "The bytes of a range", "content": content("bytes") });
         responses.insert("206".to_owned(), part);
     }
-    let problem = json!({ "$ref": "#/components/responses/Problem" });
-    let guarded: &[&str] = if route.needs.role.is_some() {
-        &["401", "403", "429"]
-    } else {
-        &["429"]
-    };
-    for status in guarded.iter().chain(&["default"]) {
-        responses.insert((*status).to_owned(), problem.clone());
+    for status in problems(route, told) {
+        let problem = json!({ "$ref": "#/components/responses/Problem" });
+        responses.insert(status.to_string(), problem);
     }
     Value::Object(responses)
+}
+
+/// Statuses of the problems that a route may answer.
+fn problems(route: &Route, told: &Told) -> BTreeSet<u16> {
+    let mut statuses: BTreeSet<u16> = told.problems.iter().copied().collect();
+    // A limit of requests holds for everybody, and anything may break.
+    statuses.extend([400, 429, 500, 503]);
+    if route.needs.role.is_some() {
+        statuses.extend([401, 403]);
+    }
+    if route.path.contains('{') {
+        statuses.insert(404);
+    }
+    if route.path.contains("{ref}") {
+        // Ambiguous.
+        statuses.insert(409);
+    }
+    if told.query.contains(&"query") {
+        // A search that is not saved; words of logs without the role that reads them.
+        statuses.extend([404, 422]);
+    }
+    if told.answer == "bytes" {
+        statuses.insert(416);
+    }
+    statuses
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use std::collections::BTreeSet;
 
     #[test]
     fn every_route_is_described_and_every_reference_leads_somewhere() {
@@ -183,11 +244,15 @@ mod tests {
             let name = operation["operationId"].as_str().unwrap().to_owned();
             assert!(names.insert(name.clone()), "{name} twice");
         }
-        for told in TOLD {
-            let known = routes::api();
-            let mut known = known.iter();
-            let there = known.any(|r| r.path == told.path && r.method.as_str() == told.method);
+        let routes = routes::api();
+        let is = |told: &Told, r: &Route| r.path == told.path && r.method.as_str() == told.method;
+        for told in told::all() {
+            let there = routes.iter().any(|route| is(&told, route));
             assert!(there, "{} {} is no route", told.method, told.path);
+        }
+        for route in &routes {
+            let times = told::all().filter(|told| is(told, route)).count();
+            assert_eq!(times, 1, "{} {}", route.method, route.path);
         }
         let text = document.to_string();
         for reference in text.split("\"$ref\":\"#/").skip(1) {

@@ -91,7 +91,7 @@ impl Parameters {
 
     /// A parameter that is a whole number.
     pub fn number(&self, name: &str) -> Result<Option<usize>, Problem> {
-        let Some(text) = self.get(name).filter(|t| !t.is_empty()) else {
+        let Some(text) = self.get(name) else {
             return Ok(None);
         };
         let bad = |_| Problem::bad_parameter(format!("{name}=\"{text}\" is not a whole number"));

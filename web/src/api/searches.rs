@@ -1,21 +1,24 @@
 //! Searches that people named.
 
-use super::blocking;
 use super::parameters::{Parameters, Path};
+use super::{blocking, paging};
 use crate::App;
 use crate::problem::Problem;
 use aground_store::searches::SavedSearch;
+use aground_store::types::Page;
 use aground_store::{Store, StoreError};
 use axum::Json;
 use axum::extract::State;
 
-/// `GET /api/v1/searches`.
+/// `GET /api/v1/searches?limit=&cursor=`: by name.
 pub async fn list(
     State(app): State<App>,
     parameters: Parameters,
-) -> Result<Json<Vec<SavedSearch>>, Problem> {
-    parameters.only(&[])?;
-    Ok(Json(app.daemon.store().searches()))
+) -> Result<Json<Page<SavedSearch>>, Problem> {
+    parameters.only(&["limit", "cursor"])?;
+    let (all, page) = (app.daemon.store().searches(), parameters.page()?);
+    let place = |search: &SavedSearch| search.name.clone();
+    Ok(Json(paging::page("searches", all, place, &page)?))
 }
 
 /// `PUT /api/v1/searches/{name}?query=`: saves, or replaces.

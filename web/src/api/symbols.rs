@@ -1,50 +1,79 @@
 //! Symbols: takes files in, lists and removes them.
 
 use super::parameters::{Parameters, Path};
-use super::{attachment, blocking};
+use super::uploads::Brought;
+use super::{attachment, blocking, paging};
 use crate::App;
+use crate::access::Access;
 use crate::problem::Problem;
 use aground_daemon::Uploaded;
 use aground_store::symbols::SymbolFile;
+use aground_store::types::Page;
 use aground_store::wanted::MissingSymbols;
 use aground_store::{Store, StoreError};
-use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
+use std::cmp::Reverse;
 use tokio_util::io::ReaderStream;
 
 /// `POST /api/v1/symbols?name=`: the body is an ELF file with debug information or a symbol table
-/// and a build ID. 201 with what it is, and how many dumps are analysed again because of it.
+/// and a build ID. 201 with what it is, and how many dumps are analysed again because of it. With
+/// `upload=ID` the file is that upload ([`super::uploads`]), and there is no body.
 pub async fn upload(
     State(app): State<App>,
+    access: Option<Extension<Access>>,
     parameters: Parameters,
     body: Body,
 ) -> Result<(StatusCode, Json<Uploaded>), Problem> {
-    parameters.only(&["name"])?;
+    parameters.only(&["name", "upload"])?;
     let name = parameters.get("name").unwrap_or_default();
-    let uploaded = app
-        .daemon
-        .upload_symbols(name, body.into_data_stream())
-        .await?;
+    let brought = Brought::named(&app, access.as_ref(), &parameters).await?;
+    let uploaded = match brought {
+        None => {
+            let bytes = body.into_data_stream();
+            app.daemon.upload_symbols(name, bytes).await?
+        }
+        Some(brought) => {
+            let bytes = brought.bytes()?;
+            brought.end(app.daemon.upload_symbols(name, bytes).await)?
+        }
+    };
     Ok((StatusCode::CREATED, Json(uploaded)))
 }
 
-/// `GET /api/v1/symbols`: all files, by build ID.
-pub async fn list(State(app): State<App>) -> Result<Json<Vec<SymbolFile>>, Problem> {
-    Ok(Json(blocking(&app, Store::symbols).await?))
+/// `GET /api/v1/symbols?limit=&cursor=`: all files, by build ID.
+pub async fn list(
+    State(app): State<App>,
+    parameters: Parameters,
+) -> Result<Json<Page<SymbolFile>>, Problem> {
+    parameters.only(&["limit", "cursor"])?;
+    let page = parameters.page()?;
+    let files = blocking(&app, Store::symbols).await?;
+    let place = |file: &SymbolFile| file.build_id.clone();
+    Ok(Json(paging::page("symbols", files, place, &page)?))
 }
 
-/// The most files that are listed as missing.
-const MISSING_MAX: usize = 1000;
+/// The most files that are listed as missing, on all pages.
+const MISSING_MAX: usize = 10_000;
 
-/// `GET /api/v1/symbols/missing`: files that crashes lack, those that most crashes lack first.
-pub async fn missing(State(app): State<App>) -> Result<Json<Vec<MissingSymbols>>, Problem> {
-    Ok(Json(
-        blocking(&app, |store: &Store| store.missing_symbols(MISSING_MAX)).await?,
-    ))
+/// `GET /api/v1/symbols/missing?limit=&cursor=`: files that crashes lack, those that most crashes
+/// lack first.
+pub async fn missing(
+    State(app): State<App>,
+    parameters: Parameters,
+) -> Result<Json<Page<MissingSymbols>>, Problem> {
+    parameters.only(&["limit", "cursor"])?;
+    let page = parameters.page()?;
+    let files = blocking(&app, |store: &Store| store.missing_symbols(MISSING_MAX)).await?;
+    let place = |file: &MissingSymbols| {
+        let most = Reverse((file.crashes, file.last_seen_ms));
+        (most, file.build_id.clone())
+    };
+    Ok(Json(paging::page("missing", files, place, &page)?))
 }
 
 /// What servers are asked for.

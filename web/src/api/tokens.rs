@@ -1,12 +1,13 @@
 //! Hands out access tokens, lists and removes them.
 
-use super::blocking;
 use super::parameters::{Parameters, Path};
+use super::{blocking, paging};
 use crate::App;
 use crate::access::route::Noted;
 use crate::problem::Problem;
 use aground_helper::units::Span;
 use aground_store::access::{NewToken, Role, Scope, Token};
+use aground_store::types::Page;
 use aground_store::{Store, StoreError};
 use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
@@ -40,13 +41,15 @@ pub struct Created {
     pub secret: String,
 }
 
-/// `GET /api/v1/tokens`: all tokens without their secrets, oldest first.
+/// `GET /api/v1/tokens?limit=&cursor=`: all tokens without their secrets, oldest first.
 pub async fn list(
     State(app): State<App>,
     parameters: Parameters,
-) -> Result<Json<Vec<Token>>, Problem> {
-    parameters.only(&[])?;
-    Ok(Json(app.daemon.store().tokens()))
+) -> Result<Json<Page<Token>>, Problem> {
+    parameters.only(&["limit", "cursor"])?;
+    let (all, page) = (app.daemon.store().tokens(), parameters.page()?);
+    let place = |token: &Token| (token.created_at_ms, token.id.clone());
+    Ok(Json(paging::page("tokens", all, place, &page)?))
 }
 
 /// `POST /api/v1/tokens` with a [`Wish`]: 201 with the token and its secret.

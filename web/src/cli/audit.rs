@@ -1,7 +1,7 @@
 //! `audit`: who took cores, modules and logs, and who removed what.
 
 use super::human;
-use super::listing::{Field, Listing, Row};
+use super::listing::{Field, Listing, Row, fetch};
 use super::session::{Failure, Session};
 use super::template::Format;
 use aground_store::access::Audited;
@@ -37,8 +37,7 @@ const LISTING: Listing = Listing {
 
 /// Shows what was written down.
 pub async fn run(arguments: &Arguments, session: &mut Session) -> Result<(), Failure> {
-    let target = format!("/api/v1/audit?limit={}", arguments.limit);
-    let entries: Vec<Audited> = session.client.get(&target).await?;
+    let entries: Vec<Audited> = fetch(session, "/api/v1/audit", "", Some(arguments.limit)).await?;
     let now = session.now_ms;
     let row = |entry: Audited| Row {
         values: vec![

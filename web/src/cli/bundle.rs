@@ -6,6 +6,7 @@
 
 use super::cp::{Source, Target, core_source};
 use super::crash_files::{self, CORE};
+use super::listing::fetch;
 use super::progress::Progress;
 use super::session::{Failure, Session};
 use crate::client::{Client, encode};
@@ -47,7 +48,7 @@ pub async fn run(arguments: &Arguments, session: &mut Session) -> Result<(), Fai
     let output = named.unwrap_or_else(|| format!("crash-{}.aground", id.short()).into());
     let mut archive = Archive::open(&output)?;
     archive = archive.add_json(&dump)?;
-    let uploaded: Vec<SymbolFile> = session.client.get("/api/v1/symbols").await?;
+    let uploaded: Vec<SymbolFile> = fetch(session, "/api/v1/symbols", "", None).await?;
     for part in crash_files::parts(&dump, &uploaded) {
         let source = match session.client.stream(&part.target).await {
             Ok(download) => Source::Daemon(download),

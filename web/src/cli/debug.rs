@@ -5,6 +5,7 @@
 
 use super::cp::{Source, core_source, save};
 use super::crash_files::{self, CORE, DEBUG, LIBRARIES, Place, SYSROOT};
+use super::listing;
 use super::progress::Progress;
 use super::session::{Failure, Session};
 use crate::client::encode;
@@ -73,7 +74,7 @@ async fn fetch(
     let core = core_source(&dump.summary.id, session).await?;
     let progress = Progress::new("Copying", !quiet, core.size());
     save(session, core, progress, &place.path.join(CORE)).await?;
-    let uploaded: Vec<SymbolFile> = session.client.get("/api/v1/symbols").await?;
+    let uploaded: Vec<SymbolFile> = listing::fetch(session, "/api/v1/symbols", "", None).await?;
     for part in crash_files::parts(dump, &uploaded) {
         let path = place.file(&part.below)?;
         match get(&part.target, &path, quiet, session).await {

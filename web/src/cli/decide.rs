@@ -1,6 +1,7 @@
 //! `groups resolve|ignore|merge|…`: decides about groups, and shows what was decided.
 
 use super::human;
+use super::listing::fetch;
 use super::session::{Failure, Session};
 use super::table::{self, Cell};
 use super::text::{visible, visible_json};
@@ -230,7 +231,7 @@ pub(super) async fn run(verb: Verb, session: &mut Session) -> Result<(), Failure
             until,
         } => (group, vec![Decision::Ignore { crashes, until }]),
         Verb::Distinct { group, from } => (group, vec![Decision::Distinct { from }]),
-        Verb::Reopen { group } => (group, vec![Decision::Reopen]),
+        Verb::Reopen { group } => (group, vec![Decision::Reopen {}]),
         Verb::Split {
             group,
             dumps,
@@ -460,7 +461,7 @@ fn paragraph(text: &str, session: &mut Session) -> Result<(), Failure> {
 
 async fn history(shown: &Shown, session: &mut Session) -> Result<(), Failure> {
     let target = format!("/api/v1/groups/{}/changes", encode(&shown.group));
-    let entries: Vec<Entry> = session.client.get(&target).await?;
+    let entries: Vec<Entry> = fetch(session, &target, "", None).await?;
     if shown.format == "json" {
         return json(&entries, session);
     }

@@ -1,10 +1,10 @@
 //! `governor`: shows which crash loops keep less memory, and lets them keep it again.
 
 use super::human;
-use super::listing::{Field, Listing, Row};
+use super::listing::{Field, Listing, Row, fetch};
 use super::session::{Failure, Session};
 use super::template::Format;
-use crate::api::governor::{Forgotten, GovernedList};
+use crate::api::governor::Forgotten;
 use crate::client::encode;
 use aground_daemon::Governed;
 use aground_helper::record::Policy;
@@ -94,18 +94,14 @@ pub async fn run(arguments: Arguments, session: &mut Session) -> Result<(), Fail
 }
 
 async fn list(arguments: List, session: &mut Session) -> Result<(), Failure> {
-    let mut governed: GovernedList = session.client.get("/api/v1/governor").await?;
+    let mut governed: Vec<Governed> = fetch(session, "/api/v1/governor", "", None).await?;
     let shown = |one: &Governed| {
         let together = one.workload.is_empty() || one.executable.is_empty();
         one.state != Policy::Full || (!arguments.limited && (arguments.all || !together))
     };
-    governed.items.retain(shown);
+    governed.retain(shown);
     let now = session.now_ms;
-    let rows: Vec<Row> = governed
-        .items
-        .into_iter()
-        .map(|one| row(one, now))
-        .collect();
+    let rows: Vec<Row> = governed.into_iter().map(|one| row(one, now)).collect();
     let format = Format::parse(arguments.format.as_deref());
     LISTING.print(session, &rows, &format, arguments.quiet)
 }

@@ -1,10 +1,12 @@
 //! `hosts`: what crashes where, and which host's hardware is suspect.
 
-use super::listing::{Field, Listing, Row};
+use super::listing::{Field, Listing, Paged, Row, walk};
 use super::session::{Failure, Session};
 use super::template::Format;
 use super::text::visible;
-use aground_store::hosts::Hosts;
+use crate::api::report::HostPage;
+use aground_store::hosts::HostCrashes;
+use aground_store::types::Page;
 use std::io::Write;
 
 /// Flags of `hosts`.
@@ -38,11 +40,25 @@ const fn field(name: &'static str, header: &'static str) -> Field {
     Field { name, header }
 }
 
+impl Paged for HostPage {
+    type Item = HostCrashes;
+
+    fn page(&mut self) -> &mut Page<HostCrashes> {
+        &mut self.page
+    }
+}
+
 /// Lists hosts, suspect ones first.
 pub async fn run(arguments: Arguments, session: &mut Session) -> Result<(), Failure> {
-    let hosts: Hosts = session.client.get("/api/v1/hosts").await?;
-    let rows: Vec<Row> = hosts
-        .hosts
+    let list: Option<HostPage> = walk(session, "/api/v1/hosts", "", None).await?;
+    let Some(HostPage {
+        page, too_little, ..
+    }) = list
+    else {
+        return Ok(());
+    };
+    let rows: Vec<Row> = page
+        .items
         .into_iter()
         .map(|host| Row {
             values: vec![
@@ -61,7 +77,7 @@ pub async fn run(arguments: Arguments, session: &mut Session) -> Result<(), Fail
         .collect();
     let format = Format::parse(arguments.format.as_deref());
     LISTING.print(session, &rows, &format, arguments.quiet)?;
-    if let (Some(why), Format::Table, false) = (hosts.too_little, format, arguments.quiet) {
+    if let (Some(why), Format::Table, false) = (too_little, format, arguments.quiet) {
         writeln!(session.out, "\n{}", visible(&why))?;
     }
     Ok(())

@@ -2,12 +2,14 @@
 
 use super::groups::sparkline;
 use super::human;
-use super::listing::{Field, Listing, Row};
+use super::listing::{Field, Listing, Paged, Row, walk};
 use super::narrowing::Narrowing;
 use super::session::{Failure, Session};
 use super::template::Format;
 use super::text::ellipsis;
-use aground_store::image_builds::{ImageBuild, ImageBuilds};
+use crate::api::overview::ImagePage;
+use aground_store::image_builds::ImageBuild;
+use aground_store::types::Page;
 use std::io::Write;
 
 /// Flags of `images`.
@@ -53,17 +55,25 @@ const fn field(name: &'static str, header: &'static str) -> Field {
     Field { name, header }
 }
 
+impl Paged for ImagePage {
+    type Item = ImageBuild;
+
+    fn page(&mut self) -> &mut Page<ImageBuild> {
+        &mut self.page
+    }
+}
+
 /// Lists them, most crashes first.
 pub async fn run(arguments: Arguments, session: &mut Session) -> Result<(), Failure> {
-    let target = format!("/api/v1/images?{}", arguments.narrowing.parameters()?);
-    let builds: ImageBuilds = session
-        .client
-        .get(&target)
-        .await
-        .map_err(|error| arguments.narrowing.explain(error))?;
+    let parameters = arguments.narrowing.parameters()?;
+    let list = walk::<ImagePage>(session, "/api/v1/images", &parameters, None).await;
+    let list = list.map_err(|error| arguments.narrowing.explain(error))?;
+    let Some(builds) = list else {
+        return Ok(());
+    };
     let now = session.now_ms;
     let row = |build| row(build, now, !arguments.no_trunc);
-    let rows: Vec<Row> = builds.images.into_iter().map(row).collect();
+    let rows: Vec<Row> = builds.page.items.into_iter().map(row).collect();
     let format = Format::parse(arguments.format.as_deref());
     LISTING.print(session, &rows, &format, arguments.quiet)?;
     if format != Format::Table || arguments.quiet {

@@ -3,6 +3,7 @@
 use super::progress::Progress;
 use super::session::{Failure, Session};
 use super::text::visible;
+use super::upload::{Sending, send};
 use crate::client::{ClientError, encode};
 use aground_daemon::Import;
 use bytes::Bytes;
@@ -120,23 +121,18 @@ fn begins_like_a_core(path: &Path) -> io::Result<bool> {
 async fn one(source: &Path, arguments: &Arguments, session: &Session) -> Result<Import, Failure> {
     let said = Said::of(source, arguments);
     let target = format!("/api/v1/import?{}", said.parameters());
-    let progress = |size| Progress::new("Importing", !arguments.quiet, size);
-    let sent = if source.as_os_str() == "-" {
+    if source.as_os_str() == "-" {
+        let progress = Progress::new("Importing", !arguments.quiet, None);
         let stream = ReaderStream::with_capacity(tokio::io::stdin(), PIECE);
-        session
-            .client
-            .upload(&target, counted(stream, progress(None)))
-            .await
-    } else {
-        let file = tokio::fs::File::open(source).await?;
-        let size = file.metadata().await?.len();
-        let stream = ReaderStream::with_capacity(file, PIECE);
-        session
-            .client
-            .upload(&target, counted(stream, progress(Some(size))))
-            .await
+        let sent = session.client.upload(&target, counted(stream, progress));
+        return Ok(sent.await?);
+    }
+    let sending = Sending {
+        target: &target,
+        doing: "Importing",
+        quiet: arguments.quiet,
     };
-    Ok(sent?)
+    send(source, &sending, session).await
 }
 
 /// The stream, with a line that says how far it is.

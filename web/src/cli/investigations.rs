@@ -1,7 +1,7 @@
 //! `investigations` and `settings`: short lists of what the daemon knows.
 
 use super::human;
-use super::listing::{Field, Listing, Row};
+use super::listing::{Field, Listing, Row, fetch};
 use super::session::{Failure, Session};
 use super::template::Format;
 use super::text::ellipsis;
@@ -57,7 +57,7 @@ const fn field(name: &'static str, header: &'static str) -> Field {
 
 /// Lists theories of all groups, newest first.
 pub async fn theories(arguments: Arguments, session: &mut Session) -> Result<(), Failure> {
-    let all: All<Investigation> = session.client.get("/api/v1/investigations").await?;
+    let all: Vec<Investigation> = fetch(session, "/api/v1/investigations", "", None).await?;
     let now = session.now_ms;
     let short = |text: String| {
         if arguments.no_trunc {
@@ -87,7 +87,7 @@ pub async fn theories(arguments: Arguments, session: &mut Session) -> Result<(),
             ..Row::default()
         }
     };
-    let rows: Vec<Row> = all.items.into_iter().map(row).collect();
+    let rows: Vec<Row> = all.into_iter().map(row).collect();
     let format = Format::parse(arguments.format.as_deref());
     THEORIES.print(session, &rows, &format, arguments.quiet)
 }

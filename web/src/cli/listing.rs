@@ -131,6 +131,22 @@ impl Listing {
     }
 }
 
+/// An answer with a page of a list, and perhaps more to say about the list.
+pub trait Paged: DeserializeOwned {
+    /// What is listed.
+    type Item;
+    /// The page.
+    fn page(&mut self) -> &mut Page<Self::Item>;
+}
+
+impl<T: DeserializeOwned> Paged for Page<T> {
+    type Item = T;
+
+    fn page(&mut self) -> &mut Page<T> {
+        self
+    }
+}
+
 /// All items of a list, or the first `limit`, page by page.
 pub async fn fetch<T: DeserializeOwned>(
     session: &Session,
@@ -138,13 +154,25 @@ pub async fn fetch<T: DeserializeOwned>(
     parameters: &str,
     limit: Option<usize>,
 ) -> Result<Vec<T>, ClientError> {
+    let list: Option<Page<T>> = walk(session, path, parameters, limit).await?;
+    Ok(list.map(|page| page.items).unwrap_or_default())
+}
+
+/// The same with what the last page says about the list; nothing for a limit of 0.
+pub async fn walk<P: Paged>(
+    session: &Session,
+    path: &str,
+    parameters: &str,
+    limit: Option<usize>,
+) -> Result<Option<P>, ClientError> {
     const PAGE: usize = 1000;
-    let mut items = Vec::new();
+    let mut items: Vec<P::Item> = Vec::new();
+    let mut last: Option<P> = None;
     let mut cursor = String::new();
     loop {
         let missing = limit.map_or(PAGE, |limit| limit.saturating_sub(items.len()).min(PAGE));
         if missing == 0 {
-            return Ok(items);
+            break;
         }
         let mut target = format!("{path}?limit={missing}");
         for part in [parameters, &cursor] {
@@ -152,18 +180,25 @@ pub async fn fetch<T: DeserializeOwned>(
                 target = format!("{target}&{part}");
             }
         }
-        let page: Page<T> = session.client.get(&target).await?;
-        items.extend(page.items);
+        let mut answer: P = session.client.get(&target).await?;
+        items.append(&mut answer.page().items);
         // A page without items may be one of many that were searched for few.
-        let next = page.next_cursor;
+        let next = answer.page().next_cursor.take();
+        let searched_to = answer.page().searched_to_ms;
+        last = Some(answer);
         let next = next.map(|next| format!("cursor={}", crate::client::encode(&next)));
-        let Some(next) = next.filter(|next| *next != cursor) else {
-            if let Some(at) = page.searched_to_ms {
-                let since = human::local_time(at);
-                eprintln!("Common words were looked for in crashes since {since} alone.");
-            }
-            return Ok(items);
-        };
-        cursor = next;
+        if let Some(next) = next.filter(|next| *next != cursor) {
+            cursor = next;
+            continue;
+        }
+        if let Some(at) = searched_to {
+            let since = human::local_time(at);
+            eprintln!("Common words were looked for in crashes since {since} alone.");
+        }
+        break;
     }
+    if let Some(last) = &mut last {
+        last.page().items = items;
+    }
+    Ok(last)
 }

@@ -59,6 +59,7 @@ pub mod text;
 pub mod token;
 pub mod top;
 pub mod uninstall;
+mod upload;
 pub mod usage;
 pub mod version;
 pub mod whoami;

@@ -1,6 +1,7 @@
 //! `regroup` and `groups proposals`: groups by other rules, and groups that may be one.
 
 use super::human;
+use super::listing::fetch;
 use super::session::{Failure, Session};
 use super::table::{self, Cell};
 use super::text::{visible, visible_json};
@@ -17,7 +18,7 @@ pub struct Arguments {}
 pub(super) struct Proposals {
     /// Show n pairs, the most alike
     #[arg(short = 'n', long = "last", value_name = "N", default_value_t = 100)]
-    last: u32,
+    last: usize,
     /// Format output: table or json
     #[arg(long, value_name = "FORMAT", default_value = "table", value_parser = ["table", "json"])]
     format: String,
@@ -44,8 +45,8 @@ pub async fn run(_: &Arguments, session: &mut Session) -> Result<(), Failure> {
 
 /// Lists pairs, and how to decide about them.
 pub(super) async fn proposals(arguments: &Proposals, session: &mut Session) -> Result<(), Failure> {
-    let target = format!("/api/v1/groups/proposals?limit={}", arguments.last);
-    let found: Vec<Proposal> = session.client.get(&target).await?;
+    let path = "/api/v1/groups/proposals";
+    let found: Vec<Proposal> = fetch(session, path, "", Some(arguments.last)).await?;
     if arguments.format == "json" {
         let json = serde_json::to_string_pretty(&found).map_err(std::io::Error::from)?;
         writeln!(session.out, "{}", visible_json(&json))?;

@@ -1,7 +1,7 @@
 //! `searches`: names for queries, so that `--saved NAME` asks them again.
 
 use super::human;
-use super::listing::{Field, Listing, Row};
+use super::listing::{Field, Listing, Row, fetch};
 use super::session::{Failure, Session};
 use super::template::Format;
 use crate::client::{ClientError, encode};
@@ -86,7 +86,7 @@ pub async fn run(arguments: Arguments, session: &mut Session) -> Result<(), Fail
 }
 
 async fn list(arguments: List, session: &mut Session) -> Result<(), Failure> {
-    let searches: Vec<SavedSearch> = session.client.get("/api/v1/searches").await?;
+    let searches: Vec<SavedSearch> = fetch(session, "/api/v1/searches", "", None).await?;
     let now = session.now_ms;
     let rows: Vec<Row> = searches
         .into_iter()

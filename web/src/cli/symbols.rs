@@ -1,12 +1,11 @@
 //! `symbols`: keeps files of debug symbols, and lists and removes them.
 
 use super::human;
-use super::import::{PIECE, counted};
-use super::listing::{Field, Listing, Row};
-use super::progress::Progress;
+use super::listing::{Field, Listing, Row, fetch as all_of};
 use super::session::{Failure, Session};
 use super::template::Format;
 use super::text::visible;
+use super::upload::{Sending, send};
 use crate::api::symbols::Fetching;
 use crate::client::{ClientError, encode};
 use aground_daemon::Uploaded;
@@ -14,7 +13,6 @@ use aground_store::symbols::SymbolFile;
 use aground_store::wanted::MissingSymbols;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use tokio_util::io::ReaderStream;
 
 /// Flags of `symbols`.
 #[derive(clap::Args)]
@@ -129,14 +127,12 @@ async fn upload_all(upload: &Upload, session: &mut Session) -> Result<(), Failur
 async fn upload_one(path: &Path, quiet: bool, session: &Session) -> Result<Uploaded, Failure> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let target = format!("/api/v1/symbols?name={}", encode(&name));
-    let file = tokio::fs::File::open(path).await?;
-    let size = file.metadata().await?.len();
-    let progress = Progress::new("Uploading", !quiet, Some(size));
-    let stream = ReaderStream::with_capacity(file, PIECE);
-    Ok(session
-        .client
-        .upload(&target, counted(stream, progress))
-        .await?)
+    let sending = Sending {
+        target: &target,
+        doing: "Uploading",
+        quiet,
+    };
+    send(path, &sending, session).await
 }
 
 fn told(uploaded: &Uploaded, quiet: bool, session: &mut Session) -> std::io::Result<()> {
@@ -154,7 +150,7 @@ fn told(uploaded: &Uploaded, quiet: bool, session: &mut Session) -> std::io::Res
 }
 
 async fn list(arguments: &List, session: &mut Session) -> Result<(), Failure> {
-    let files: Vec<SymbolFile> = session.client.get("/api/v1/symbols").await?;
+    let files: Vec<SymbolFile> = all_of(session, "/api/v1/symbols", "", None).await?;
     let now = session.now_ms;
     let rows: Vec<Row> = files.into_iter().map(|file| row(file, now)).collect();
     let format = Format::parse(arguments.format.as_deref());
@@ -177,7 +173,8 @@ fn row(file: SymbolFile, now_ms: i64) -> Row {
 }
 
 async fn list_missing(arguments: &List, session: &mut Session) -> Result<(), Failure> {
-    let files: Vec<MissingSymbols> = session.client.get("/api/v1/symbols/missing").await?;
+    let path = "/api/v1/symbols/missing";
+    let files: Vec<MissingSymbols> = all_of(session, path, "", None).await?;
     let now = session.now_ms;
     let row = |file: MissingSymbols| Row {
         values: vec![

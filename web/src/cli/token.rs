@@ -1,7 +1,7 @@
 //! `token`: access tokens for people and programs that do not come by the unix socket.
 
 use super::human;
-use super::listing::{Field, Listing, Row};
+use super::listing::{Field, Listing, Row, fetch};
 use super::session::{Failure, Session};
 use super::template::Format;
 use super::text::visible;
@@ -144,7 +144,7 @@ async fn create(arguments: Create, session: &mut Session) -> Result<(), Failure>
 }
 
 async fn list(arguments: List, session: &mut Session) -> Result<(), Failure> {
-    let tokens: Vec<Token> = session.client.get("/api/v1/tokens").await?;
+    let tokens: Vec<Token> = fetch(session, "/api/v1/tokens", "", None).await?;
     let now = session.now_ms;
     let rows: Vec<Row> = tokens.into_iter().map(|token| row(token, now)).collect();
     let format = Format::parse(arguments.format.as_deref());

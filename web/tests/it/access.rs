@@ -334,7 +334,7 @@ async fn takings_are_written_down() {
     site.by(&admin, Method::DELETE, "/api/v1/dumps/11").await;
     let audit = site.by(&admin, Method::GET, "/api/v1/audit").await.json();
     let id = record(1).id.to_string();
-    let told: Vec<_> = audit
+    let told: Vec<_> = audit["items"]
         .as_array()
         .unwrap()
         .iter()
@@ -353,7 +353,10 @@ async fn takings_are_written_down() {
         ("token debugger", "core"),
     ];
     assert_eq!(told, expected);
-    assert_eq!(audit[2]["request"], "GET /api/v1/dumps/11/core?format=zst");
+    assert_eq!(
+        audit["items"][2]["request"],
+        "GET /api/v1/dumps/11/core?format=zst"
+    );
 }
 
 #[tokio::test]
@@ -502,8 +505,7 @@ async fn tokens_are_made_listed_and_removed() {
     let listed = site.by(&admin, Method::GET, "/api/v1/tokens").await;
     let text = String::from_utf8_lossy(&listed.body).into_owned();
     assert!(!text.contains(secret.strip_prefix("aground_").unwrap()) && !text.contains("sha256"));
-    let names: Vec<Value> = listed
-        .json()
+    let names: Vec<Value> = listed.json()["items"]
         .as_array()
         .unwrap()
         .iter()

@@ -59,7 +59,7 @@ async fn wrong_requests_are_problems() {
         ("/api/v1/dumps?filter=colour%3Dred", 400, "bad-query"),
         ("/api/v1/dumps?filer=a%3Db", 400, "bad-parameter"),
         ("/api/v1/dumps?limit=-1", 400, "bad-parameter"),
-        ("/api/v1/dumps?cursor=nonsense", 400, "bad-parameter"),
+        ("/api/v1/dumps?cursor=nonsense", 400, "bad-cursor"),
         ("/api/v1/dumps/11", 409, "ambiguous"),
         ("/api/v1/dumps/zz", 404, "not-found"),
         ("/api/v1/dumps/%00", 404, "not-found"),

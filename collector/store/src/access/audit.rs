@@ -5,6 +5,7 @@
 use crate::database::lock;
 use crate::files::failed;
 use crate::store::{Store, StoreError};
+use crate::types::{Page, PageRequest};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -14,8 +15,8 @@ use std::path::{Path, PathBuf};
 const FILE: &str = "audit.jsonl";
 /// Bytes after which a new file is begun: some 200,000 lines.
 const LARGEST: u64 = 64 << 20;
-/// The most of a file that is read for one answer, from its end.
-const MOST_READ: u64 = 8 << 20;
+/// Bytes that are read at a time, from the end; a line is much shorter.
+const PIECE: u64 = 1 << 20;
 
 /// Something that somebody took or did.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,29 +77,98 @@ impl Log {
         Ok(())
     }
 
-    /// The last entries, newest first.
-    fn last(&self, limit: usize) -> io::Result<Vec<Audited>> {
+    /// So many entries before that place, or the last ones, newest first, with their places.
+    fn before(
+        &self,
+        place: Option<Place>,
+        limit: usize,
+    ) -> io::Result<Option<Vec<(Place, Audited)>>> {
         let mut found = vec![];
+        let mut awaited = place;
         for path in [self.path.clone(), self.path.with_extension("jsonl.1")] {
-            let text = match tail(&path) {
+            let file = match File::open(&path) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => break,
-                text => text?,
+                file => file?,
             };
-            let lines = text.split(|byte| *byte == b'\n').rev();
-            // A line that was cut by a full disk is passed over.
-            let entries = lines.filter_map(|line| serde_json::from_slice(line).ok());
-            found.extend(entries.take(limit.saturating_sub(found.len())));
+            let mut end = file.metadata()?.len();
+            if let Some(place) = awaited {
+                if !place.is_in(&file)? {
+                    continue;
+                }
+                (end, awaited) = (place.offset, None);
+            }
+            while end > 0 && found.len() < limit {
+                end = read_back(&file, end, limit, &mut found)?;
+            }
         }
-        Ok(found)
+        Ok(awaited.is_none().then_some(found))
     }
 }
 
-fn tail(path: &Path) -> io::Result<Vec<u8>> {
-    let mut file = File::open(path)?;
-    let from = file.metadata()?.len().saturating_sub(MOST_READ);
-    file.seek(SeekFrom::Start(from))?;
+/// Where an entry begins. A file may have been put in the place of another since: the time tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Place {
+    at_ms: i64,
+    offset: u64,
+}
+
+impl Place {
+    fn parse(cursor: &str) -> Option<Self> {
+        let (at_ms, offset) = cursor.strip_prefix('a')?.rsplit_once('-')?;
+        Some(Self {
+            at_ms: at_ms.parse().ok()?,
+            offset: offset.parse().ok()?,
+        })
+    }
+
+    fn is_in(self, file: &File) -> io::Result<bool> {
+        let text = read_at(file, self.offset, PIECE)?;
+        let line = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        let entry: Option<Audited> = serde_json::from_slice(line).ok();
+        Ok(entry.is_some_and(|entry| entry.at_ms == self.at_ms))
+    }
+}
+
+/// Adds entries of the piece before `end`, and says where what was read begins.
+fn read_back(
+    file: &File,
+    end: u64,
+    limit: usize,
+    found: &mut Vec<(Place, Audited)>,
+) -> io::Result<u64> {
+    let start = end.saturating_sub(PIECE);
+    let text = read_at(file, start, end - start)?;
+    let mut line_end = text.len();
+    while found.len() < limit {
+        let line = text.get(..line_end).unwrap_or_default();
+        let line = line.strip_suffix(b"\n").unwrap_or(line);
+        let newline = line.iter().rposition(|byte| *byte == b'\n');
+        let begin = match newline {
+            Some(newline) => newline + 1,
+            None if start == 0 => 0,
+            // It begins before this piece. One that fills a piece is none of ours.
+            None if line_end < text.len() => break,
+            None => return Ok(start),
+        };
+        let offset = start + begin as u64;
+        // A line that was cut by a full disk is passed over.
+        if let Ok(entry) = serde_json::from_slice::<Audited>(line.get(begin..).unwrap_or_default())
+        {
+            let at_ms = entry.at_ms;
+            found.push((Place { at_ms, offset }, entry));
+        }
+        line_end = begin;
+        if begin == 0 {
+            break;
+        }
+    }
+    Ok(start + line_end as u64)
+}
+
+fn read_at(mut file: &File, offset: u64, length: u64) -> io::Result<Vec<u8>> {
+    file.seek(SeekFrom::Start(offset))?;
     let mut text = vec![];
-    file.take(MOST_READ).read_to_end(&mut text)?;
+    file.take(length).read_to_end(&mut text)?;
     Ok(text)
 }
 
@@ -111,10 +181,24 @@ impl Store {
         log.append(entry).map_err(failed("cannot write", &path))
     }
 
-    /// What was written down last, newest first.
-    pub fn audited(&self, limit: usize) -> Result<Vec<Audited>, StoreError> {
+    /// A page of what was written down, newest first. Entries whose file went since the page
+    /// before are a cursor that is not ours any more.
+    pub fn audited(&self, page: &PageRequest) -> Result<Page<Audited>, StoreError> {
+        let parse = |cursor: &str| Place::parse(cursor).ok_or(StoreError::BadCursor);
+        let place = page.cursor.as_deref().map(parse).transpose()?;
+        let limit = page.size();
         let log = lock(&self.inner.audit);
-        log.last(limit).map_err(failed("cannot read", &log.path))
+        let found = log.before(place, limit + 1);
+        let found = found.map_err(failed("cannot read", &log.path))?;
+        let mut found = found.ok_or(StoreError::BadCursor)?;
+        let more = found.len() > limit;
+        found.truncate(limit);
+        let last = found.last().filter(|_| more);
+        Ok(Page {
+            next_cursor: last.map(|(place, _)| format!("a{}-{}", place.at_ms, place.offset)),
+            items: found.into_iter().map(|(_, entry)| entry).collect(),
+            searched_to_ms: None,
+        })
     }
 }
 
@@ -136,18 +220,50 @@ mod tests {
             log.append(&entry(at_ms)).unwrap();
         }
         let times = |log: &Log, limit| -> Vec<i64> {
-            log.last(limit)
-                .unwrap()
-                .iter()
-                .map(|entry| entry.at_ms)
-                .collect()
+            let found = log.before(None, limit).unwrap().unwrap();
+            found.iter().map(|(_, entry)| entry.at_ms).collect()
         };
         assert_eq!(times(&log, 2), [3, 2]);
         log.file.write_all(b"{\"at_ms\": 9, \"wh\n").unwrap();
         log.bytes = LARGEST;
         log.append(&entry(4)).unwrap();
         assert_eq!(times(&log, 10), [4, 3, 2, 1]);
-        let log = Log::open(directory.path()).unwrap();
+        let mut log = Log::open(directory.path()).unwrap();
         assert_eq!(times(&log, 10), [4, 3, 2, 1]);
+
+        // One after the other, also when the file is put aside in between.
+        let (mut place, mut walked) = (None, vec![]);
+        while let Some((next, entry)) = log.before(place, 1).unwrap().unwrap().pop() {
+            walked.push(entry.at_ms);
+            place = Some(next);
+            if walked.len() == 1 {
+                log.append(&entry).unwrap();
+            }
+        }
+        assert_eq!(walked, [4, 3, 2, 1]);
+        log.bytes = LARGEST;
+        log.append(&entry(5)).unwrap();
+        assert_eq!(log.before(place, 1).unwrap(), None, "its file is gone");
+    }
+
+    #[test]
+    fn files_larger_than_a_piece_are_read_whole() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut log = Log::open(directory.path()).unwrap();
+        for at_ms in 0..5000 {
+            let request = "x".repeat(500);
+            let entry = Audited {
+                at_ms,
+                request,
+                ..Audited::default()
+            };
+            log.append(&entry).unwrap();
+        }
+        assert!(log.bytes > 2 * PIECE);
+        let all = log.before(None, 10_000).unwrap().unwrap();
+        let times: Vec<i64> = all.iter().map(|(_, entry)| entry.at_ms).collect();
+        assert_eq!(times, (0..5000).rev().collect::<Vec<i64>>());
+        assert_eq!(Place::parse("a5--1"), None);
+        assert_eq!(Place::parse("d5-1"), None);
     }
 }

@@ -1,186 +1,134 @@
-//! Schemas of what the API takes and answers. What is not told of an object is not closed: fields
-//! may be added to any.
+//! Schemas of what the API takes and answers, and of parameters.
 
+use super::shapes;
 use serde_json::{Value, json};
 
-/// A type that may be absent.
-fn optional(kind: &str) -> Value {
-    json!({ "type": [kind, "null"] })
-}
-
-fn page(of: &str) -> Value {
-    json!({
-        "type": "object",
-        "required": ["items", "next_cursor"],
-        "properties": {
-            "items": { "type": "array", "items": { "$ref": format!("#/components/schemas/{of}") } },
-            "next_cursor": { "type": ["string", "null"], "description": "Hand it back as cursor= for the next page" },
-        },
-    })
-}
-
-const STATUSES: [&str; 4] = ["pending", "analyzing", "analyzed", "failed"];
+/// What a decision has besides its kind; `?` after those that may be missing.
+const DECISIONS: [(&str, &str); 16] = [
+    ("resolve", "image?:text?"),
+    ("ignore", "crashes?:nat? until?:text?"),
+    ("reopen", ""),
+    ("merge", "into"),
+    ("distinct", "from"),
+    ("split", "dumps?:[text] query?:text?"),
+    ("undo", "change?:int?"),
+    ("tag", "tag"),
+    ("untag", "tag"),
+    ("ticket", "ticket"),
+    ("unticket", "ticket"),
+    ("owner", "owner?:text?"),
+    ("note", "text"),
+    ("theory", "text"),
+    ("evidence", "theory:int dump?:text? note?:text? link?:text?"),
+    ("verdict", "theory:int verdict:Verdict why?:text?"),
+];
 
 /// All of them by name.
-#[allow(clippy::too_many_lines)] // a list
 pub(super) fn all() -> Value {
-    let text = json!({ "type": "string" });
-    let number = json!({ "type": "integer" });
-    let texts = json!({ "type": "array", "items": { "type": "string" } });
-    let counts = json!({ "type": "array", "items": { "$ref": "#/components/schemas/Count" } });
-    json!({
-        "Any": {},
-        "Problem": {
-            "type": "object",
-            "required": ["type", "title", "status", "detail", "code"],
-            "properties": {
-                "type": text, "title": text, "status": number, "detail": text,
-                "code": { "type": "string", "description": "A word for programs: not-found, ambiguous, bad-query, …" },
-                "candidates": texts,
-            },
-        },
-        "Count": {
-            "type": "object",
-            "required": ["value", "count"],
-            "properties": { "value": text, "count": number },
-        },
-        "DumpReference": {
-            "type": "object", "required": ["id"], "properties": { "id": text },
-        },
-        "DumpSummary": {
-            "type": "object",
-            "required": ["id", "crashed_at_ms", "host", "signal", "pid", "name", "status", "kept", "truncated", "core_bytes"],
-            "properties": {
-                "id": text, "crashed_at_ms": number, "host": text, "signal": text, "pid": number,
-                "name": text, "executable": optional("string"), "command": text,
-                "container": optional("object"), "unit": optional("string"), "group": optional("string"),
-                "title": optional("string"), "cause": optional("string"), "location": optional("string"),
-                "status": { "enum": STATUSES },
-                "kept": text, "dropped": optional("string"), "pinned": { "type": "boolean" },
-                "truncated": { "type": "boolean" }, "core_bytes": number, "memory_bytes": number,
-                "stored_bytes": number, "hold_us": optional("integer"), "analysis_error": optional("string"),
-            },
-        },
-        "DumpPage": page("DumpSummary"),
-        "Dump": {
-            "type": "object",
-            "required": ["summary", "record", "report", "log_tail"],
-            "properties": {
-                "summary": { "$ref": "#/components/schemas/DumpSummary" },
-                "record": { "$ref": "#/components/schemas/Record" },
-                "report": { "anyOf": [{ "$ref": "#/components/schemas/Report" }, { "type": "null" }] },
-                "log_tail": optional("string"),
-            },
-        },
-        "Record": {
-            "type": "object",
-            "required": ["schema", "id", "captured_at_ms", "signal", "process", "host", "capture", "modules"],
-            "properties": {
-                "schema": number, "id": text, "captured_at_ms": number, "signal": { "type": "object" },
-                "process": { "type": "object" }, "container": optional("object"), "host": { "type": "object" },
-                "capture": { "type": "object" }, "modules": { "type": "array" }, "problems": texts,
-            },
-        },
-        "Report": {
-            "type": "object",
-            "description": "docs/REPORT-SCHEMA",
-            "required": ["schema", "core", "process", "cause", "threads", "modules", "signature", "warnings"],
-            "properties": {
-                "schema": number, "core": { "type": "object" }, "process": { "type": "object" },
-                "cause": { "type": "object", "required": ["kind", "title"] },
-                "threads": { "type": "array" }, "modules": { "type": "array" },
-                "signature": { "type": "object" }, "warnings": texts,
-            },
-        },
-        "GroupSummary": {
-            "type": "object",
-            "required": ["id", "state", "title", "cause", "signal", "count", "first_seen_ms", "last_seen_ms", "histogram", "latest"],
-            "properties": {
-                "id": text, "state": { "enum": ["open", "resolved", "ignored", "regressed"] },
-                "owner": optional("string"), "tags": texts, "tickets": texts, "title": text,
-                "cause_title": text, "cause": text, "signal": text, "count": number,
-                "first_seen_ms": number, "last_seen_ms": number, "images": counts, "containers": counts,
-                "hosts": counts, "executables": counts,
-                "histogram": { "type": "array", "items": { "type": "integer" } }, "latest": text,
-            },
-        },
-        "GroupPage": page("GroupSummary"),
-        "Decision": {
-            "type": "object",
-            "required": ["kind"],
-            "properties": { "kind": { "enum": [
-                "resolve", "ignore", "reopen", "merge", "split", "undo", "tag", "untag", "ticket",
-                "unticket", "owner", "note", "theory", "evidence", "verdict",
-            ] } },
-        },
-        "Tally": {
-            "type": "object",
-            "required": ["by", "crashes", "distinct", "rows", "more_rows", "more_crashes", "trend", "cut"],
-            "properties": {
-                "by": texts, "crashes": number, "distinct": { "type": "array" },
-                "rows": { "type": "array", "items": { "type": "object", "required": ["values", "crashes", "groups"] } },
-                "more_rows": number, "more_crashes": number, "trend": { "type": "array" }, "cut": optional("string"),
-            },
-        },
-        "Token": {
-            "type": "object",
-            "required": ["id", "name", "role", "scope", "created_at_ms", "expires_at_ms", "last_used_ms"],
-            "properties": {
-                "id": text, "name": text, "role": { "enum": ["read", "debug", "admin"] }, "scope": texts,
-                "created_at_ms": number, "expires_at_ms": optional("integer"),
-                "last_used_ms": optional("integer"), "last_used_from": optional("string"),
-            },
-        },
-        "TokenWish": {
-            "type": "object",
-            "required": ["role"],
-            "additionalProperties": false,
-            "properties": {
-                "role": { "enum": ["read", "debug", "admin"] }, "name": text, "scope": texts,
-                "expires": { "type": "string", "description": "such as 30d" },
-            },
-        },
-        "Audited": {
-            "type": "object",
-            "required": ["at_ms", "who", "from", "what", "request", "status"],
-            "properties": {
-                "at_ms": number, "who": text, "from": text, "what": text, "dump": optional("string"),
-                "request": text, "status": number,
-            },
-        },
-    })
+    let mut schemas = shapes::all();
+    let (mut ways, mut mapping) = (vec![], serde_json::Map::new());
+    for (kind, fields) in DECISIONS {
+        let mut schema = shapes::object(fields);
+        schema["properties"]["kind"] = json!({ "type": "string", "const": kind });
+        if let Some(required) = schema["required"].as_array_mut() {
+            required.push("kind".into());
+        }
+        schema["additionalProperties"] = false.into();
+        let name = format!("Decision-{kind}");
+        let reference = super::reference(&name);
+        mapping.insert(kind.to_owned(), reference["$ref"].clone());
+        ways.push(reference);
+        schemas.insert(name, schema);
+    }
+    let decision = json!({
+        "description": "What somebody decides about a group. References are ids or beginnings of them.",
+        "oneOf": ways,
+        "discriminator": { "propertyName": "kind", "mapping": mapping },
+    });
+    let change = json!({
+        "description": "What a decision became, with ids in place of references",
+        "type": "object",
+        "required": ["kind"],
+        "properties": { "kind": { "type": "string" } },
+        "additionalProperties": true,
+    });
+    let address = json!({
+        "description": "Hexadecimal, so that no reader rounds it",
+        "type": "string",
+        "pattern": "^0x[0-9a-f]+$",
+    });
+    let until = json!({ "oneOf": [
+        { "type": "string", "const": "reopened" },
+        shapes::object("crashes:nat"),
+        shapes::object("date:int"),
+    ]});
+    for (name, schema) in [
+        ("Decision", decision),
+        ("Change", change),
+        ("Address", address),
+        ("Until", until),
+    ] {
+        schemas.insert(name.to_owned(), schema);
+    }
+    Value::Object(schemas)
 }
 
-/// What a part of a path is.
-pub(super) fn path_parameter(name: &str) -> &'static str {
+/// Schema and meaning of a part of a path.
+pub(super) fn path_parameter(name: &str) -> (Value, &'static str) {
+    let text = json!({ "type": "string", "minLength": 1 });
     match name {
-        "ref" | "other" => "An id or its beginning",
-        "sha256" => "SHA-256 of the file",
-        "build_id" => "A build ID, as lowercase hexadecimal digits",
-        "name" => "Its name",
-        _ => "",
+        "ref" | "other" => (text, "An id or its beginning"),
+        "sha256" => (text, "SHA-256 of the file"),
+        "build_id" => (text, "A build ID, as lowercase hexadecimal digits"),
+        "key" => (
+            json!({ "type": "string", "pattern": "^[0-9a-fA-F]{16}$" }),
+            "A key as the list of the governor has it",
+        ),
+        _ => (text, "Its name"),
+    }
+}
+
+/// Schema of a header.
+pub(super) fn header(name: &str) -> Value {
+    match name {
+        "Upload-Length" | "Upload-Offset" => json!({ "type": "integer", "minimum": 0 }),
+        "Tus-Resumable" => json!({ "type": "string", "pattern": "^1\\.0\\.0$" }),
+        _ => json!({ "type": "string" }),
     }
 }
 
 /// Schema and meaning of a parameter after `?`.
 pub(super) fn query_parameter(name: &str) -> (Value, &'static str) {
     let text = json!({ "type": "string" });
+    let flag = json!({ "type": "boolean" });
+    let number = |bits: u32, signed: bool| {
+        let least = if signed { -(1_i64 << (bits - 1)) } else { 0 };
+        let most = (1_i64 << (bits - u32::from(signed))) - 1;
+        json!({ "type": "integer", "minimum": least, "maximum": most })
+    };
     match name {
         "limit" => (
             json!({ "type": "integer", "minimum": 0 }),
-            "At most so many",
+            "At most so many; 0 is 100, and more than 1,000 is 1,000",
         ),
         "filter" => (
             json!({ "type": "array", "items": { "type": "string" } }),
             "field=value, as often as needed",
         ),
-        "cursor" => (text, "From the page before"),
+        "cursor" => (text, "next_cursor of the page before"),
         "query" => (text, "field:value and words; see docs/QUERIES.md"),
         "saved" => (text, "The name of a saved search, asked besides"),
         "by" => (text, "One to three fields, separated by commas"),
-        "over" => (json!({ "enum": ["1h", "1d", "1w"] }), "Buckets of time"),
+        "over" => (
+            json!({ "type": "string", "enum": ["1h", "1d", "1w"] }),
+            "Buckets of time",
+        ),
+        "window" => (
+            json!({ "type": "string", "enum": ["24h", "7d", "30d"] }),
+            "How far back",
+        ),
         "format" => (
-            json!({ "enum": ["elf", "zst"] }),
+            json!({ "type": "string", "enum": ["elf", "zst"] }),
             "The core itself, or as it is stored",
         ),
         "since" | "until" => (text, "A duration back, a date, or Unix seconds"),
@@ -188,6 +136,34 @@ pub(super) fn query_parameter(name: &str) -> (Value, &'static str) {
             json!({ "type": "integer", "minimum": 0 }),
             "The number of an event",
         ),
+        "dry_run" => (flag, "Only says what would be done"),
+        "memory" => (flag, "Only the memory of what matches"),
+        "max_bytes" | "min_free" => (text, "Bytes such as 5GiB, or a share such as 10%"),
+        "max_age" | "memory_age" => (text, "A duration such as 30d"),
+        "per_group" => (
+            json!({ "type": "integer", "minimum": 0 }),
+            "So many dumps of a group",
+        ),
+        "dumps" => (
+            json!({ "type": "integer", "minimum": 0 }),
+            "So many of the newest",
+        ),
+        "rule" => (text, "Only the rule of this name"),
+        "a" | "b" => (
+            text,
+            "A dump; b is the newest other one of its group without one",
+        ),
+        "file" => (text, "The name of the file"),
+        "name" => (text, "A name"),
+        "upload" => (
+            text,
+            "The id of an upload that is whole; then there is no body",
+        ),
+        "hostname" => (text, "Where the process ran"),
+        "executable" => (text, "What ran"),
+        "died_at_ms" => (json!({ "type": "integer" }), "When the process died"),
+        "pid" | "signal" => (number(32, true), "Of the process, as somebody says"),
+        "uid" | "gid" => (number(32, false), "Of the process, as somebody says"),
         _ => (text, ""),
     }
 }

@@ -44,6 +44,13 @@ impl ListRequest {
         }
     }
 
+    /// Links to the beginning of the list and to the page after this one, where these are others.
+    pub fn links<T>(&self, page: &Page<T>) -> (Option<String>, Option<String>) {
+        let first = Some(self.link("")).filter(|_| !self.cursor.is_empty());
+        let next = page.next_cursor.as_deref();
+        (first, next.map(|cursor| self.link(cursor)))
+    }
+
     /// The query string that shows the page at a cursor.
     pub fn link(&self, cursor: &str) -> String {
         let parts = [
@@ -82,6 +89,7 @@ impl DumpsPage {
         now_ms: i64,
     ) -> Self {
         let searched = !request.query.trim().is_empty();
+        let (first, next) = request.links(page);
         Self {
             shell: Shell::searching("dumps", &request.query),
             rows: rows(&page.items, now_ms),
@@ -90,11 +98,8 @@ impl DumpsPage {
                 |total| text::count(total, "crash", "crashes"),
             ),
             searched,
-            first: Some(request.link("")).filter(|_| !request.cursor.is_empty()),
-            next: page
-                .next_cursor
-                .as_deref()
-                .map(|cursor| request.link(cursor)),
+            first,
+            next,
             stopped: page.searched_to_ms.map(|at| Moment::new(at, now_ms)),
         }
     }

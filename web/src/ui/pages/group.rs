@@ -163,6 +163,7 @@ impl GroupPage {
         let message = report
             .and_then(|report| report.cause.message.as_deref())
             .filter(|text| !group.cause_title.contains(*text));
+        let (first, next) = request.links(dumps);
         Self {
             shell: Shell::new("groups"),
             row: GroupRow::new(group, window, now_ms),
@@ -179,11 +180,8 @@ impl GroupPage {
             message: message.map(|message| Brief::new(message, 600)),
             explanation: explained.as_ref().map(Explanation::new),
             dumps: rows(&dumps.items, now_ms),
-            first: Some(request.link("")).filter(|_| !request.cursor.is_empty()),
-            next: dumps
-                .next_cursor
-                .as_deref()
-                .map(|cursor| request.link(cursor)),
+            first,
+            next,
         }
     }
 

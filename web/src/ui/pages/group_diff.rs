@@ -1,21 +1,20 @@
 //! `/groups/{ref}/diff/{other}`: two groups side by side, to be merged or told apart;
 //! `/groups/proposals`: the pairs that may be one.
 
+use super::dumps::ListRequest;
 use super::error::Trouble;
 use super::{Shell, blocking, html};
 use crate::App;
 use crate::api::grouping::{Diff, Side, compare};
+use crate::api::regroup::page_of;
 use crate::ui::view::text::{Brief, LINE};
 use crate::ui::view::time::{self, Moment};
 use aground_analyzer::report::SignatureFrame;
 use aground_store::Store;
 use aground_store::proposals::{Proposal, Proposed};
 use askama::Template;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query as Parameters, State};
 use axum::response::Response;
-
-/// Pairs on the page.
-const MOST: usize = 100;
 
 /// A frame of one of the stacks.
 #[derive(Clone, Debug)]
@@ -146,15 +145,25 @@ impl Pair {
 struct ProposalsPage {
     shell: Shell,
     pairs: Vec<Pair>,
+    first: Option<String>,
+    next: Option<String>,
 }
 
 /// `GET /groups/proposals`.
-pub async fn proposals(State(app): State<App>) -> Result<Response, Trouble> {
-    let found = blocking(&app, |store| store.proposals(MOST)).await?;
+pub async fn proposals(
+    State(app): State<App>,
+    Parameters(request): Parameters<ListRequest>,
+) -> Result<Response, Trouble> {
+    let all = blocking(&app, |store| store.proposals(usize::MAX)).await?;
+    let page = page_of(all, &request.page())?;
+    let (first, next) = request.links(&page);
     let now_ms = time::now_ms();
     Ok(html(&ProposalsPage {
         shell: Shell::new("groups"),
-        pairs: found
+        first,
+        next,
+        pairs: page
+            .items
             .iter()
             .map(|proposal| Pair::new(proposal, now_ms))
             .collect(),

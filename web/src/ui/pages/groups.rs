@@ -238,6 +238,7 @@ impl GroupsPage {
     ) -> Self {
         let window = Window::named(&request.window);
         let row = |group| GroupRow::new(group, window, now_ms);
+        let (first, next) = request.links(page);
         Self {
             shell: Shell::searching("groups", &request.query),
             summary: Summary::new(status, window, counts),
@@ -248,11 +249,8 @@ impl GroupsPage {
             search: text::url(&request.query),
             nothing_yet: status.store.dumps == 0,
             storage_trouble: storage_trouble(status),
-            first: Some(request.link("")).filter(|_| !request.cursor.is_empty()),
-            next: page
-                .next_cursor
-                .as_deref()
-                .map(|cursor| request.link(cursor)),
+            first,
+            next,
             stopped: page.searched_to_ms.map(|at| Moment::new(at, now_ms)),
         }
     }

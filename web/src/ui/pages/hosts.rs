@@ -1,18 +1,17 @@
 //! `/hosts`: what crashes where, and whose hardware is suspect.
 
+use super::dumps::ListRequest;
 use super::error::Trouble;
 use super::{Shell, blocking, html};
 use crate::App;
+use crate::api::report::HostPage;
 use crate::cli::hosts::chance;
 use crate::ui::view::text::{self, Brief};
-use aground_store::hosts::{HostCrashes, Hosts};
+use aground_store::hosts::HostCrashes;
 use aground_store::{Store, StoreError};
 use askama::Template;
-use axum::extract::State;
+use axum::extract::{Query as Parameters, State};
 use axum::response::Response;
-
-/// The most rows; the command line shows all.
-const MOST: usize = 500;
 
 #[derive(Clone, Debug)]
 struct Row {
@@ -49,26 +48,38 @@ impl Row {
 pub struct HostsPage {
     shell: Shell,
     rows: Vec<Row>,
-    left_out: usize,
+    first: Option<String>,
+    next: Option<String>,
     suspects: usize,
     too_little: Option<String>,
 }
 
 impl HostsPage {
-    /// The page of all hosts.
-    pub fn new(hosts: &Hosts) -> Self {
+    /// A page of hosts, so many of all being suspect.
+    pub fn new(request: &ListRequest, hosts: &HostPage, suspects: usize) -> Self {
+        let (first, next) = request.links(&hosts.page);
         Self {
             shell: Shell::new("hosts"),
-            rows: hosts.hosts.iter().take(MOST).map(Row::new).collect(),
-            left_out: hosts.hosts.len().saturating_sub(MOST),
-            suspects: hosts.hosts.iter().filter(|host| host.suspect).count(),
+            rows: hosts.page.items.iter().map(Row::new).collect(),
+            first,
+            next,
+            suspects,
             too_little: hosts.too_little.clone(),
         }
     }
 }
 
 /// `GET /hosts`.
-pub async fn page(State(app): State<App>) -> Result<Response, Trouble> {
-    let hosts = blocking::<_, StoreError, _>(&app, Store::hosts).await?;
-    Ok(html(&HostsPage::new(&hosts)))
+pub async fn page(
+    State(app): State<App>,
+    Parameters(request): Parameters<ListRequest>,
+) -> Result<Response, Trouble> {
+    let wanted = request.page();
+    let read = move |store: &Store| {
+        let hosts = store.hosts()?;
+        let suspects = hosts.hosts.iter().filter(|host| host.suspect).count();
+        Ok((HostPage::new(hosts, &wanted)?, suspects))
+    };
+    let (hosts, suspects) = blocking::<_, StoreError, _>(&app, read).await?;
+    Ok(html(&HostsPage::new(&request, &hosts, suspects)))
 }

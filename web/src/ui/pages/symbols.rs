@@ -1,8 +1,10 @@
 //! `/symbols`: what crashes lack, what is kept, and a form that hands a file in.
 
+use super::dumps::ListRequest;
 use super::error::Trouble;
 use super::{Shell, html};
 use crate::App;
+use crate::api::paging;
 use crate::ui::view::bytes;
 use crate::ui::view::text::{self, Brief, base_name};
 use crate::ui::view::time::{self, Moment};
@@ -12,8 +14,9 @@ use aground_store::symbols::{Source, SymbolFile};
 use aground_store::wanted::MissingSymbols;
 use askama::Template;
 use axum::extract::multipart::{Multipart, MultipartRejection};
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query as Parameters, State};
 use axum::response::{IntoResponse, Redirect, Response};
+use std::cmp::Reverse;
 
 /// The most rows of each list; the command line shows all.
 const MOST: usize = 200;
@@ -25,7 +28,9 @@ pub struct SymbolsPage {
     shell: Shell,
     missing: Vec<Missing>,
     kept: Vec<Kept>,
-    kept_left_out: usize,
+    kept_all: usize,
+    first: Option<String>,
+    next: Option<String>,
     held: String,
     servers: Vec<Server>,
 }
@@ -91,21 +96,26 @@ struct Server {
 impl SymbolsPage {
     /// The page of what is missing and what is kept, seen from `now_ms`.
     pub fn new(
+        request: &ListRequest,
         status: &SymbolsStatus,
         missing: &[MissingSymbols],
-        kept: &[SymbolFile],
+        kept: Vec<SymbolFile>,
         now_ms: i64,
-    ) -> Self {
-        let mut newest: Vec<&SymbolFile> = kept.iter().collect();
-        newest.sort_by_key(|file| std::cmp::Reverse(file.uploaded_at_ms));
+    ) -> Result<Self, StoreError> {
+        let kept_all = kept.len();
+        let newest = |file: &SymbolFile| (Reverse(file.uploaded_at_ms), file.build_id.clone());
+        let kept = paging::page("kept", kept, newest, &request.page())?;
+        let (first, next) = request.links(&kept);
         let (held, most) = (bytes::size(status.bytes), bytes::size(status.max_bytes));
-        Self {
+        Ok(Self {
             shell: Shell::new("symbols"),
             missing: missing.iter().map(|it| Missing::new(it, now_ms)).collect(),
-            kept_left_out: newest.len().saturating_sub(MOST),
-            kept: newest
-                .into_iter()
-                .take(MOST)
+            kept_all,
+            first,
+            next,
+            kept: kept
+                .items
+                .iter()
                 .map(|file| Kept::new(file, now_ms))
                 .collect(),
             held: format!("{held} of {most}"),
@@ -118,25 +128,28 @@ impl SymbolsPage {
                     trouble: server.trouble.as_deref().map(|why| Brief::new(why, 300)),
                 })
                 .collect(),
-        }
+        })
     }
 }
 
 /// `GET /symbols`.
-pub async fn page(State(app): State<App>) -> Result<Response, Trouble> {
+pub async fn page(
+    State(app): State<App>,
+    Parameters(request): Parameters<ListRequest>,
+) -> Result<Response, Trouble> {
     let daemon = app.daemon.clone();
-    let read = move || look(&daemon);
+    let read = move || look(&daemon, &request);
     let page = tokio::task::spawn_blocking(read)
         .await
         .map_err(|error| Trouble::internal(&error))?;
     Ok(html(&page?))
 }
 
-fn look(daemon: &Daemon) -> Result<SymbolsPage, StoreError> {
+fn look(daemon: &Daemon, request: &ListRequest) -> Result<SymbolsPage, StoreError> {
     let store = daemon.store();
     let (missing, kept) = (store.missing_symbols(MOST)?, store.symbols()?);
     let status = daemon.status().symbols;
-    Ok(SymbolsPage::new(&status, &missing, &kept, time::now_ms()))
+    SymbolsPage::new(request, &status, &missing, kept, time::now_ms())
 }
 
 /// `POST /symbols`: takes the form's files in, then back to the page.
