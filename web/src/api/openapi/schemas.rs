@@ -58,7 +58,7 @@ pub(super) fn all() -> Value {
         "pattern": "^0x[0-9a-f]+$",
     });
     let until = json!({ "oneOf": [
-        { "type": "string", "const": "reopened" },
+        { "type": "string", "enum": ["reopened"] },
         shapes::object("crashes:nat"),
         shapes::object("date:int"),
     ]});

@@ -129,7 +129,7 @@ async fn the_api_decides_and_says_what_is_wrong() {
         .send(Method::GET, &format!("/api/v1/groups/{a}/changes"))
         .await;
     let history: Value = serde_json::from_str(&history).unwrap();
-    assert_eq!(history.as_array().unwrap().len(), 2, "{history}");
+    assert_eq!(history["items"].as_array().unwrap().len(), 2, "{history}");
     let (_, life) = site
         .send(Method::GET, &format!("/api/v1/groups/{a}/life"))
         .await;

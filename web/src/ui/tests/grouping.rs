@@ -54,7 +54,7 @@ async fn groups_that_may_be_one_are_shown_side_by_side_and_told_apart() {
         .send(Method::GET, "/api/v1/groups/proposals?limit=1")
         .await;
     let found: Value = serde_json::from_str(&found).unwrap();
-    assert_eq!(found.as_array().unwrap().len(), 1, "{found}");
+    assert_eq!(found["items"].as_array().unwrap().len(), 1, "{found}");
     site.page(&format!("/groups/{a}/diff/nothing"), StatusCode::NOT_FOUND)
         .await;
     let (status, body) = site
