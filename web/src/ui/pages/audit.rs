@@ -1,5 +1,6 @@
 //! `/audit`: who took which core, module or log, who removed what, and who was given access.
 
+use super::dumps::ListRequest;
 use super::error::Trouble;
 use super::{Shell, blocking, html};
 use crate::App;
@@ -7,15 +8,13 @@ use crate::ui::view::text::Brief;
 use crate::ui::view::time::{self, Moment};
 use aground_store::Store;
 use aground_store::access::Audited;
+use aground_store::types::PageRequest;
 use askama::Template;
 use axum::extract::{Query as Parameters, State};
 use axum::response::Response;
-use serde::Deserialize;
 
 /// Entries of one page.
 const ROWS: usize = 100;
-/// Older ones are in the file alone.
-const MOST: usize = 10_000;
 
 /// An entry as a row.
 #[derive(Clone, Debug)]
@@ -43,13 +42,6 @@ impl Row {
     }
 }
 
-/// How many newer entries are passed over.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-pub struct Asked {
-    #[serde(default)]
-    skip: usize,
-}
-
 /// The page.
 #[derive(Template)]
 #[template(path = "audit.html")]
@@ -60,22 +52,23 @@ struct AuditPage {
     next: Option<String>,
 }
 
-/// `GET /audit?skip=`.
+/// `GET /audit?cursor=`.
 pub async fn page(
     State(app): State<App>,
-    Parameters(asked): Parameters<Asked>,
+    Parameters(request): Parameters<ListRequest>,
 ) -> Result<Response, Trouble> {
-    let skip = asked.skip.min(MOST);
-    let until = skip.saturating_add(ROWS);
-    let read = move |store: &Store| store.audited(until.saturating_add(1));
-    let entries = blocking(&app, read).await?;
+    let wanted = PageRequest {
+        limit: ROWS,
+        ..request.page()
+    };
+    let read = move |store: &Store| store.audited(&wanted);
+    let page = blocking(&app, read).await?;
     let now_ms = time::now_ms();
-    let more = entries.len() > until && until <= MOST;
-    let shown = entries.iter().skip(skip).take(ROWS);
+    let (first, next) = request.links(&page);
     Ok(html(&AuditPage {
         shell: Shell::new("settings"),
-        rows: shown.map(|entry| Row::new(entry, now_ms)).collect(),
-        first: (skip > 0).then(|| "/audit".to_owned()),
-        next: more.then(|| format!("?skip={until}")),
+        rows: page.items.iter().map(|it| Row::new(it, now_ms)).collect(),
+        first,
+        next,
     }))
 }
