@@ -63,7 +63,15 @@ async fn every_list_is_walked_by_its_cursor() {
         if whole.len() > 2 {
             long.push(path.clone());
         }
-        for cursor in ["nonsense", "d1-2x", "a1-", "W10", "%F0%9F%92%A5"] {
+        for cursor in [
+            "nonsense",
+            "d1-2x",
+            "a1-",
+            "a1-4611686018427387904",
+            "a1-18446744073709551615",
+            "W10",
+            "%F0%9F%92%A5",
+        ] {
             let answer = site.get(&format!("{path}?cursor={cursor}")).await;
             let problem = answer.json();
             assert_eq!(problem["code"], json!("bad-cursor"), "{path} {cursor}");

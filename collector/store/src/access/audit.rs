@@ -122,6 +122,10 @@ impl Place {
     }
 
     fn is_in(self, file: &File) -> io::Result<bool> {
+        // Not every number is a place that can be gone to.
+        if self.offset >= file.metadata()?.len() {
+            return Ok(false);
+        }
         let text = read_at(file, self.offset, PIECE)?;
         let line = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
         let entry: Option<Audited> = serde_json::from_slice(line).ok();
