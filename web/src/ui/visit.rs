@@ -107,9 +107,16 @@ pub fn came_from(headers: &HeaderMap) -> Option<String> {
     let referer = headers.get(header::REFERER)?.to_str().ok()?;
     let uri = referer.parse::<Uri>().ok()?;
     let path = uri.path_and_query().map(PathAndQuery::as_str)?;
-    // Two slashes would lead to another host.
-    let ours = path.starts_with('/') && !path.starts_with("//");
-    ours.then(|| path.to_owned())
+    is_ours(path).then(|| path.to_owned())
+}
+
+/// Whether it is a path of this service, and nothing that leads to another host: two slashes do,
+/// and browsers take a backslash for one.
+pub fn is_ours(path: &str) -> bool {
+    let plain = path
+        .bytes()
+        .all(|byte| (0x21..0x7f).contains(&byte) && byte != b'\\');
+    plain && path.starts_with('/') && !path.starts_with("//")
 }
 
 #[cfg(test)]
@@ -126,6 +133,7 @@ mod tests {
             ),
             ("http://localhost:7400", Some("/")),
             ("http://localhost:7400//evil.example/x", None),
+            ("http://localhost:7400/\\evil.example/x", None),
             ("javascript:alert(1)", None),
             ("nonsense of a referer", None),
         ] {

@@ -6,6 +6,7 @@ use crate::access::Access;
 use crate::access::front::too_many;
 use crate::access::who::{Origin, Who};
 use crate::ui::view::text;
+use crate::ui::visit::is_ours;
 use askama::Template;
 use axum::extract::{Form, FromRequest, Query, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
@@ -119,14 +120,7 @@ fn with_cookie(redirect: Redirect, cookie: &str) -> Response {
 /// A path of ours; the first page in the place of anything else: a link that somebody sends must
 /// not lead elsewhere after signing in.
 fn local(next: &str) -> &str {
-    let plain = next
-        .bytes()
-        .all(|byte| (0x21..0x7f).contains(&byte) && byte != b'\\');
-    if plain && next.starts_with('/') && !next.starts_with("//") {
-        next
-    } else {
-        "/"
-    }
+    if is_ours(next) { next } else { "/" }
 }
 
 #[cfg(test)]
