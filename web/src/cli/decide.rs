@@ -295,7 +295,7 @@ async fn decide(group: &str, decision: &Decision, session: &mut Session) -> Resu
     let line = match &changed.entry {
         Some(entry) => format!(
             "{} {} (change {})",
-            life.group,
+            entry.group,
             told(&entry.change),
             entry.sequence
         ),
