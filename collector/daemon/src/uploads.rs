@@ -126,6 +126,7 @@ impl Daemon {
         length: u64,
         metadata: &str,
     ) -> Result<Upload, UploadError> {
+        let _one_at_a_time = self.inner.uploads.begin();
         let root = root(&self.inner);
         sweep(&root);
         let others = all(&root);

@@ -3,13 +3,16 @@
 
 use crate::daemon::lock;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::OwnedMutexGuard;
 use tokio_util::sync::CancellationToken;
 
 /// Turns by the ids of uploads.
 #[derive(Default)]
-pub(crate) struct Turns(Mutex<HashMap<String, Place>>);
+pub(crate) struct Turns {
+    places: Mutex<HashMap<String, Place>>,
+    begins: Mutex<()>,
+}
 
 #[derive(Default)]
 struct Place {
@@ -32,10 +35,15 @@ impl Turn {
 }
 
 impl Turns {
+    /// The right to begin one: two at once would each count on the same room.
+    pub(crate) fn begin(&self) -> MutexGuard<'_, ()> {
+        lock(&self.begins)
+    }
+
     /// Cuts off who has the turn, and waits for it.
     pub(crate) async fn take(&self, id: &str) -> Turn {
         let (cut, busy) = {
-            let mut places = lock(&self.0);
+            let mut places = lock(&self.places);
             let place = places.entry(id.to_owned()).or_default();
             place.cut.cancel();
             place.cut = CancellationToken::new();
@@ -49,7 +57,7 @@ impl Turns {
 
     /// Forgets those that are gone.
     pub(crate) fn forget(&self, is_gone: impl Fn(&str) -> bool) {
-        lock(&self.0).retain(|id, place| Arc::strong_count(&place.busy) > 1 || !is_gone(id));
+        lock(&self.places).retain(|id, place| Arc::strong_count(&place.busy) > 1 || !is_gone(id));
     }
 }
 
@@ -70,6 +78,6 @@ mod tests {
         assert!(!second.cut.is_cancelled() && !other.cut.is_cancelled());
         drop((second, other));
         turns.forget(|_| true);
-        assert!(lock(&turns.0).is_empty());
+        assert!(lock(&turns.places).is_empty());
     }
 }
